@@ -1,0 +1,361 @@
+//! The agent as a pure state machine: `step(now, event) -> effects`. It decides which workers begin,
+//! stop and are forgotten; it runs nothing, waits for nothing and reads no clock. An invariant:
+//! a worker that was spawned ends in exactly one `Finished` event, or is given up after its grace.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::api::{ApiError, StartRule};
+use crate::clock::Now;
+use crate::ids::{TaskId, WorkerId};
+use crate::messages::{AgentStatusResponse, CreateWorkerRequest, WatchResponse};
+use crate::spec::{Spec, TaskSpec};
+use crate::states::WorkerState;
+use crate::worker::StopReason;
+
+/// What the original says to every request during its shutdown.
+const SHUT_DOWN: &str = "WorkerManager is shut down.";
+
+/// How long after its grace period a worker is aborted: workers bound their own last waits by the
+/// grace, and shall get to report what those brought.
+const ABORT_MARGIN_MS: u64 = 2_000;
+
+/// A request's way back; made and resolved by the driver.
+pub(crate) type Token = u64;
+
+/// What the agent is told.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A worker is wanted.
+    Create { token: Token, request: CreateWorkerRequest, typed: Arc<dyn TaskSpec>, start: StartRule },
+    /// A worker shall end.
+    Stop { token: Token, worker: WorkerId },
+    /// A worker shall end and be forgotten.
+    Destroy { token: Token, worker: WorkerId },
+    /// The agent shall exit.
+    Shutdown { token: Option<Token> },
+    /// A worker published a status.
+    StatusPublished { worker: WorkerId, status: Value },
+    /// A worker ended, with an error text unless it ended well.
+    Finished { worker: WorkerId, error: Option<String> },
+    /// A deadline has passed.
+    Tick,
+}
+
+/// What the driver shall do.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// Answer a request.
+    Reply { token: Token, answer: Result<(), ApiError> },
+    /// Begin a worker.
+    Spawn { worker: WorkerId, task: TaskId, typed: Arc<dyn TaskSpec> },
+    /// Ask a worker to stop.
+    AskStop { worker: WorkerId, reason: StopReason },
+    /// End a worker that did not stop.
+    Abort { worker: WorkerId },
+    /// Exit: nothing is active any more.
+    Exit,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Waits for the spec's start.
+    Waiting {
+        start_at: u64,
+        run_ms: u64,
+    },
+    Running {
+        end_at: u64,
+    },
+    Stopping {
+        abort_at: u64,
+    },
+    Done {
+        done_ms: i64,
+    },
+}
+
+#[derive(Debug)]
+struct Entry {
+    task: TaskId,
+    spec: Spec,
+    typed: Arc<dyn TaskSpec>,
+    started_ms: i64,
+    phase: Phase,
+    status: Value,
+    error: String,
+    forget: bool,
+    version: u64,
+}
+
+/// The agent's state.
+#[derive(Debug)]
+pub(crate) struct AgentMachine {
+    start_ms: i64,
+    grace_ms: u64,
+    workers: BTreeMap<WorkerId, Entry>,
+    /// Grows with every change; never 0, which in a watch request means "everything".
+    version: u64,
+    shutting_down: bool,
+    exited: bool,
+}
+
+impl AgentMachine {
+    pub(crate) fn new(start_ms: i64, grace_ms: u64) -> AgentMachine {
+        AgentMachine {
+            start_ms,
+            grace_ms,
+            workers: BTreeMap::new(),
+            version: 1,
+            shutting_down: false,
+            exited: false,
+        }
+    }
+
+    /// Takes an event and tells what is to be done.
+    pub(crate) fn step(&mut self, now: Now, event: Event) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::Create { token, request, typed, start } => {
+                let answer = self.create(now, request, typed, start);
+                effects.push(Effect::Reply { token, answer });
+            }
+            Event::Stop { token, worker } => {
+                let answer =
+                    self.guard().map(|()| self.stop(now, worker, StopReason::Requested, &mut effects));
+                effects.push(Effect::Reply { token, answer });
+            }
+            Event::Destroy { token, worker } => {
+                let answer = self.guard().map(|()| self.destroy(now, worker, &mut effects));
+                effects.push(Effect::Reply { token, answer });
+            }
+            Event::Shutdown { token } => {
+                self.shutdown(now, &mut effects);
+                effects.extend(token.map(|token| Effect::Reply { token, answer: Ok(()) }));
+            }
+            Event::StatusPublished { worker, status } => self.publish(worker, status),
+            Event::Finished { worker, error } => self.finish(now, worker, error.unwrap_or_default()),
+            Event::Tick => {}
+        }
+        self.pass_deadlines(now, &mut effects);
+        self.exit_if_idle(&mut effects);
+        effects
+    }
+
+    /// When the next [`Event::Tick`] is due, on the monotonic clock.
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        let deadline = |entry: &Entry| match entry.phase {
+            Phase::Waiting { start_at, .. } => Some(start_at),
+            Phase::Running { end_at } => Some(end_at),
+            Phase::Stopping { abort_at } => Some(abort_at),
+            Phase::Done { .. } => None,
+        };
+        self.workers.values().filter_map(deadline).min()
+    }
+
+    /// The version of the state, for watchers.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Every worker that is remembered.
+    pub(crate) fn status(&self) -> Result<AgentStatusResponse, ApiError> {
+        self.guard()?;
+        let workers = self.workers.iter().map(|(id, entry)| (*id, entry.state())).collect();
+        Ok(AgentStatusResponse { server_start_ms: self.start_ms, workers })
+    }
+
+    /// What changed after a version.
+    pub(crate) fn changes(&self, since: u64) -> WatchResponse {
+        let changed = self.workers.iter().filter(|(_, entry)| since == 0 || entry.version > since);
+        WatchResponse {
+            server_start_ms: self.start_ms,
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: self.version,
+            present: self.workers.keys().copied().collect::<BTreeSet<_>>(),
+            changed: changed.map(|(id, entry)| (*id, entry.state())).collect(),
+        }
+    }
+
+    fn guard(&self) -> Result<(), ApiError> {
+        if self.shutting_down { Err(ApiError::ShuttingDown(SHUT_DOWN.to_owned())) } else { Ok(()) }
+    }
+
+    fn create(
+        &mut self,
+        now: Now,
+        request: CreateWorkerRequest,
+        typed: Arc<dyn TaskSpec>,
+        start: StartRule,
+    ) -> Result<(), ApiError> {
+        self.guard()?;
+        let CreateWorkerRequest { worker_id, task_id, spec } = request;
+        if task_id.as_str().is_empty() {
+            return Err(ApiError::InvalidRequest(
+                "Invalid empty task ID in createWorker request.".to_owned(),
+            ));
+        }
+        if let Some(known) = self.workers.get(&worker_id) {
+            return known.accepts_again(worker_id, &task_id, &spec);
+        }
+        let started_ms = now.wall_ms;
+        let phase = first_phase(now, &spec, start);
+        let expired = phase.is_none();
+        let entry = Entry {
+            task: task_id,
+            spec,
+            typed,
+            started_ms,
+            phase: phase.unwrap_or(Phase::Done { done_ms: now.wall_ms }),
+            status: Value::Null,
+            error: if expired { "worker expired".to_owned() } else { String::new() },
+            forget: false,
+            version: 0,
+        };
+        self.workers.insert(worker_id, entry);
+        self.touch(worker_id);
+        Ok(())
+    }
+
+    fn stop(&mut self, now: Now, worker: WorkerId, reason: StopReason, effects: &mut Vec<Effect>) {
+        let abort_at = now.mono_ms + self.grace_ms + ABORT_MARGIN_MS;
+        let Some(entry) = self.workers.get_mut(&worker) else { return };
+        entry.phase = match entry.phase {
+            Phase::Waiting { .. } => Phase::Done { done_ms: now.wall_ms },
+            Phase::Running { .. } => {
+                effects.push(Effect::AskStop { worker, reason });
+                Phase::Stopping { abort_at }
+            }
+            Phase::Stopping { .. } | Phase::Done { .. } => return,
+        };
+        self.touch(worker);
+        self.forget_if_done(worker);
+    }
+
+    fn destroy(&mut self, now: Now, worker: WorkerId, effects: &mut Vec<Effect>) {
+        if let Some(entry) = self.workers.get_mut(&worker) {
+            entry.forget = true;
+        }
+        self.stop(now, worker, StopReason::Requested, effects);
+        self.forget_if_done(worker);
+    }
+
+    fn shutdown(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        self.shutting_down = true;
+        for worker in self.workers.keys().copied().collect::<Vec<_>>() {
+            self.stop(now, worker, StopReason::AgentExits, effects);
+        }
+    }
+
+    fn publish(&mut self, worker: WorkerId, status: Value) {
+        if let Some(entry) = self.workers.get_mut(&worker) {
+            entry.status = status;
+            self.touch(worker);
+        }
+    }
+
+    fn finish(&mut self, now: Now, worker: WorkerId, error: String) {
+        let Some(entry) = self.workers.get_mut(&worker) else { return };
+        if !matches!(entry.phase, Phase::Done { .. }) {
+            entry.phase = Phase::Done { done_ms: now.wall_ms };
+        }
+        if entry.error.is_empty() {
+            entry.error = error;
+        }
+        self.touch(worker);
+        self.forget_if_done(worker);
+    }
+
+    fn pass_deadlines(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if self.next_deadline().is_none_or(|deadline| deadline > now.mono_ms) {
+            return;
+        }
+        for worker in self.workers.keys().copied().collect::<Vec<_>>() {
+            let Some(entry) = self.workers.get_mut(&worker) else { continue };
+            match entry.phase {
+                Phase::Waiting { start_at, run_ms } if start_at <= now.mono_ms => {
+                    entry.phase = Phase::Running { end_at: now.mono_ms.saturating_add(run_ms) };
+                    let (task, typed) = (entry.task.clone(), entry.typed.clone());
+                    effects.push(Effect::Spawn { worker, task, typed });
+                    self.touch(worker);
+                }
+                Phase::Running { end_at } if end_at <= now.mono_ms => {
+                    self.stop(now, worker, StopReason::TimeUp, effects);
+                }
+                Phase::Stopping { abort_at } if abort_at <= now.mono_ms => {
+                    effects.push(Effect::Abort { worker });
+                    let grace_ms = self.grace_ms;
+                    let text = format!(
+                        "the worker did not stop within its grace period of {grace_ms} ms and was aborted; its outcome is unknown"
+                    );
+                    self.finish(now, worker, text);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn exit_if_idle(&mut self, effects: &mut Vec<Effect>) {
+        let idle = self.workers.values().all(|entry| matches!(entry.phase, Phase::Done { .. }));
+        if self.shutting_down && idle && !self.exited {
+            self.exited = true;
+            effects.push(Effect::Exit);
+        }
+    }
+
+    fn forget_if_done(&mut self, worker: WorkerId) {
+        let over = |entry: &Entry| entry.forget && matches!(entry.phase, Phase::Done { .. });
+        if self.workers.get(&worker).is_some_and(over) {
+            self.workers.remove(&worker);
+            self.version += 1;
+        }
+    }
+
+    fn touch(&mut self, worker: WorkerId) {
+        self.version += 1;
+        if let Some(entry) = self.workers.get_mut(&worker) {
+            entry.version = self.version;
+        }
+    }
+}
+
+/// How a new worker begins; `None` if its time is over already. Every worker passes through
+/// `Waiting`, so that spawning happens in one place.
+fn first_phase(now: Now, spec: &Spec, start: StartRule) -> Option<Phase> {
+    let left_ms = spec.end_ms().saturating_sub(now.wall_ms).min(spec.duration_ms());
+    let (wait_ms, run_ms) = match start {
+        StartRule::AtOnce { run_ms } => (0, run_ms),
+        StartRule::UntilSpecEnd => (0, left_ms),
+        StartRule::AtSpecStart => (spec.start_ms().saturating_sub(now.wall_ms).max(0), left_ms),
+    };
+    let start_at = now.mono_ms.saturating_add(wait_ms as u64);
+    (run_ms > 0).then_some(Phase::Waiting { start_at, run_ms: run_ms as u64 })
+}
+
+impl Entry {
+    fn accepts_again(&self, worker: WorkerId, task: &TaskId, spec: &Spec) -> Result<(), ApiError> {
+        let differs = match (self.task == *task, self.spec == *spec) {
+            (true, true) => return Ok(()),
+            (false, _) => "ID",
+            (true, false) => "spec",
+        };
+        let text = format!("There is already a worker ID {worker} with a different task {differs}.");
+        Err(ApiError::Conflict(text))
+    }
+
+    fn state(&self) -> WorkerState {
+        let (task_id, spec) = (self.task.clone(), self.spec.clone());
+        let (started_ms, status) = (self.started_ms, self.status.clone());
+        match self.phase {
+            Phase::Waiting { .. } => WorkerState::Starting { task_id, spec },
+            Phase::Running { .. } => WorkerState::Running { task_id, spec, started_ms, status },
+            Phase::Stopping { .. } => WorkerState::Stopping { task_id, spec, started_ms, status },
+            Phase::Done { done_ms } => {
+                let error = self.error.clone();
+                WorkerState::Done { task_id, spec, started_ms, done_ms, status, error }
+            }
+        }
+    }
+}

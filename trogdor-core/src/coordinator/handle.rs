@@ -1,0 +1,127 @@
+//! What holders of a coordinator call: requests become events in its inbox, answers come back
+//! through one-shot channels, queries look at the state between two events.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::machine::{CoordinatorMachine, Event, Token};
+use crate::api::{ApiError, CoordinatorApi};
+use crate::catalog::Catalog;
+use crate::clock::Now;
+use crate::ids::TaskId;
+use crate::messages::{
+    CoordinatorStatusResponse, CreateTaskRequest, NodesResponse, TaskWorkersResponse, TasksRequest,
+    TasksResponse, UptimeResponse,
+};
+use crate::states::TaskState;
+
+pub(super) type Reply = oneshot::Sender<Result<(), ApiError>>;
+
+/// What waits in the inbox.
+pub(super) enum Input {
+    Request { event: Box<dyn FnOnce(Token) -> Event + Send>, reply: Reply },
+    Event(Event),
+    Look(Box<dyn FnOnce(&CoordinatorMachine, Now) + Send>),
+}
+
+/// A way to talk to a coordinator of this process. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct CoordinatorHandle {
+    pub(super) inbox: mpsc::Sender<Input>,
+    pub(super) versions: watch::Receiver<u64>,
+    pub(super) catalog: Catalog,
+    pub(super) start_ms: i64,
+}
+
+impl CoordinatorHandle {
+    async fn request(&self, event: impl FnOnce(Token) -> Event + Send + 'static) -> Result<(), ApiError> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.send(Input::Request { event: Box::new(event), reply }).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    async fn view<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&CoordinatorMachine, Now) -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let (reply, answer) = oneshot::channel();
+        let look = Box::new(move |machine: &CoordinatorMachine, now| drop(reply.send(look(machine, now))));
+        self.inbox.send(Input::Look(look)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())
+    }
+
+    async fn until_done(&self, id: &TaskId) -> Result<TaskState, ApiError> {
+        let mut versions = self.versions.clone();
+        loop {
+            versions.borrow_and_update();
+            let state = self.task(id.clone()).await?;
+            if state.is_done() {
+                return Ok(state);
+            }
+            versions.changed().await.map_err(|_| gone())?;
+        }
+    }
+}
+
+fn gone() -> ApiError {
+    ApiError::ShuttingDown("the coordinator has exited".to_owned())
+}
+
+#[async_trait]
+impl CoordinatorApi for CoordinatorHandle {
+    async fn status(&self) -> Result<CoordinatorStatusResponse, ApiError> {
+        Ok(CoordinatorStatusResponse { server_start_ms: self.start_ms })
+    }
+
+    async fn uptime(&self) -> Result<UptimeResponse, ApiError> {
+        let now_ms = self.view(|_, now| now.wall_ms).await?;
+        Ok(UptimeResponse { server_start_ms: self.start_ms, now_ms })
+    }
+
+    async fn create_task(&self, request: CreateTaskRequest) -> Result<(), ApiError> {
+        let (spec, typed) = self.catalog.open(&request.spec)?;
+        // Plug-in code: its panic is the task's error, not ours.
+        let controller = catch_unwind(AssertUnwindSafe(|| typed.controller()))
+            .unwrap_or_else(|_| Err("it panicked".to_owned()));
+        let id = request.id;
+        self.request(move |token| Event::CreateTask { token, id, spec, controller }).await
+    }
+
+    async fn stop_task(&self, id: TaskId) -> Result<(), ApiError> {
+        self.request(move |token| Event::StopTask { token, id }).await
+    }
+
+    async fn destroy_task(&self, id: TaskId) -> Result<(), ApiError> {
+        self.request(move |token| Event::DestroyTask { token, id }).await
+    }
+
+    async fn tasks(&self, request: TasksRequest) -> Result<TasksResponse, ApiError> {
+        self.view(move |machine, _| machine.tasks(&request)).await
+    }
+
+    async fn task(&self, id: TaskId) -> Result<TaskState, ApiError> {
+        self.view(move |machine, _| machine.task(&id)).await?
+    }
+
+    async fn shutdown(&self, stop_agents: bool) -> Result<(), ApiError> {
+        self.request(move |token| Event::Shutdown { token: Some(token), stop_agents }).await
+    }
+
+    async fn await_task(&self, id: TaskId, wait: Duration) -> Result<TaskState, ApiError> {
+        match tokio::time::timeout(wait, self.until_done(&id)).await {
+            Ok(answer) => answer,
+            Err(_) => self.task(id).await,
+        }
+    }
+
+    async fn task_workers(&self, id: TaskId) -> Result<TaskWorkersResponse, ApiError> {
+        self.view(move |machine, _| machine.task_workers(&id)).await?
+    }
+
+    async fn nodes(&self) -> Result<NodesResponse, ApiError> {
+        self.view(|machine, _| machine.nodes()).await
+    }
+}

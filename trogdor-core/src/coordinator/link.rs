@@ -1,0 +1,139 @@
+//! The coordinator's look at one agent, again and again: a long poll at our own agents, a plain
+//! status request at each heartbeat at Java agents. It reports; it decides nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tracing::{debug, info, warn};
+
+use super::handle::Input;
+use super::machine::{AgentReport, Event};
+use crate::api::{AgentApi, ApiError};
+use crate::clock::Clock;
+use crate::ids::{NodeName, WorkerId};
+use crate::messages::WatchResponse;
+use crate::states::WorkerState;
+
+/// How long an agent may take to answer.
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+pub(super) struct Link {
+    pub(super) node: NodeName,
+    pub(super) agent: Arc<dyn AgentApi>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) heartbeat: Duration,
+    /// Nothing is expected to answer there, so silence is no news.
+    pub(super) quiet: bool,
+    pub(super) beat: Arc<Notify>,
+    pub(super) inbox: mpsc::Sender<Input>,
+}
+
+/// What was learnt about the agent so far.
+#[derive(Default)]
+struct Known {
+    kind: Kind,
+    /// The last look of a long poll: life and version.
+    seen: (i64, u64),
+    /// What a Java agent's workers looked like, to find what changed.
+    workers: BTreeMap<WorkerId, WorkerState>,
+    reachable: Option<bool>,
+}
+
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    #[default]
+    Unknown,
+    Ours,
+    Java,
+}
+
+impl Link {
+    /// Runs until the coordinator is gone.
+    pub(super) async fn run(self) {
+        let mut known = Known::default();
+        loop {
+            let asked_at = self.clock.now().mono_ms;
+            let looked = self.look(&mut known).await;
+            let is_long_poll = looked.is_ok() && known.kind == Kind::Ours;
+            let event = match looked {
+                Ok(seen) => {
+                    self.log_contact(&mut known, None);
+                    let report = AgentReport { seen, ours: is_long_poll, asked_at };
+                    Event::AgentReported { node: self.node.clone(), report }
+                }
+                Err(error) => {
+                    self.log_contact(&mut known, Some(&error));
+                    known = Known { reachable: Some(false), ..Known::default() };
+                    Event::AgentUnreachable { node: self.node.clone(), error: error.to_string() }
+                }
+            };
+            if self.inbox.send(Input::Event(event)).await.is_err() {
+                return;
+            }
+            // A long poll waits at the agent instead.
+            if !is_long_poll {
+                let _ = tokio::time::timeout(self.heartbeat, self.beat.notified()).await;
+            }
+        }
+    }
+
+    async fn look(&self, known: &mut Known) -> Result<WatchResponse, ApiError> {
+        if known.kind != Kind::Java {
+            match self.watch(known).await {
+                Err(ApiError::NotFound(_)) if known.kind == Kind::Unknown => known.kind = Kind::Java,
+                looked => return looked,
+            }
+        }
+        let status = within(ANSWER_LIMIT, self.agent.status()).await?;
+        let changed = status.workers.iter().filter(|(id, state)| known.workers.get(id) != Some(state));
+        let seen = WatchResponse {
+            server_start_ms: status.server_start_ms,
+            agent_version: String::new(),
+            version: 0,
+            present: status.workers.keys().copied().collect(),
+            changed: changed.map(|(id, state)| (*id, state.clone())).collect(),
+        };
+        known.workers = status.workers;
+        Ok(seen)
+    }
+
+    async fn watch(&self, known: &mut Known) -> Result<WatchResponse, ApiError> {
+        let (life, version) = known.seen;
+        // The first look does not wait: what is there is news.
+        let wait = if known.kind == Kind::Ours { self.heartbeat } else { Duration::ZERO };
+        let mut seen = within(wait + ANSWER_LIMIT, self.agent.watch(version, wait)).await?;
+        if life != 0 && seen.server_start_ms != life {
+            // Another life of the agent: what it left out as unchanged is not what we know.
+            seen = within(ANSWER_LIMIT, self.agent.watch(0, Duration::ZERO)).await?;
+        }
+        known.kind = Kind::Ours;
+        known.seen = (seen.server_start_ms, seen.version);
+        Ok(seen)
+    }
+
+    /// Says what changed in reaching the agent, once per change.
+    fn log_contact(&self, known: &mut Known, error: Option<&ApiError>) {
+        let reachable = error.is_none();
+        if known.reachable == Some(reachable) {
+            return;
+        }
+        known.reachable = Some(reachable);
+        match error {
+            None => info!(node = %self.node, "agent answers"),
+            Some(error) if self.quiet => debug!(node = %self.node, %error, "no agent here"),
+            Some(error) => warn!(node = %self.node, %error, "agent does not answer"),
+        }
+    }
+}
+
+/// Bounds a call; its outcome is unknown when the time is over.
+pub(super) async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, ApiError>>,
+) -> Result<T, ApiError> {
+    tokio::time::timeout(limit, call)
+        .await
+        .unwrap_or_else(|_| Err(ApiError::Unreachable(format!("no answer within {} ms", limit.as_millis()))))
+}

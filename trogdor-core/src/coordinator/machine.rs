@@ -1,0 +1,517 @@
+//! The coordinator as a pure state machine: `step(now, event) -> effects`. It owns the tasks, the
+//! wanted set of workers on each node, and what the agents last told; [`super::workers`] holds the
+//! reconciliation of the two. It sends nothing, waits for nothing and reads no clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::workers::{Presence, WorkerEntry};
+use crate::api::ApiError;
+use crate::clock::Now;
+use crate::ids::{NodeName, TaskId, WorkerId};
+use crate::messages::{
+    CreateWorkerRequest, NodeReport, NodesResponse, TaskWorkersResponse, TasksRequest, TasksResponse,
+    WatchResponse,
+};
+use crate::spec::{Spec, TaskController};
+use crate::states::{TaskState, WorkerState};
+use crate::topology::Topology;
+
+/// A request's way back; made and resolved by the driver.
+pub(crate) type Token = u64;
+
+/// What the coordinator is told.
+pub(crate) enum Event {
+    /// A task is wanted. The controller was made beforehand, since that is plug-in code.
+    CreateTask { token: Token, id: TaskId, spec: Spec, controller: Result<Box<dyn TaskController>, String> },
+    /// A task shall end.
+    StopTask { token: Token, id: TaskId },
+    /// A task shall be forgotten.
+    DestroyTask { token: Token, id: TaskId },
+    /// The coordinator shall exit.
+    Shutdown { token: Option<Token>, stop_agents: bool },
+    /// An agent told of its workers.
+    AgentReported { node: NodeName, report: AgentReport },
+    /// An agent did not answer.
+    AgentUnreachable { node: NodeName, error: String },
+    /// An agent answered a command, or did not.
+    CommandAnswered { worker: WorkerId, command: Command, answer: Result<(), ApiError> },
+    /// A deadline has passed.
+    Tick,
+}
+
+/// What one look at an agent showed.
+#[derive(Debug)]
+pub(crate) struct AgentReport {
+    /// The answer; for a Java agent it is made from its status and always complete.
+    pub seen: WatchResponse,
+    /// Whether the agent is one of ours.
+    pub ours: bool,
+    /// When the question left, on the coordinator's monotonic clock: what was acknowledged later
+    /// need not show in the answer.
+    pub asked_at: u64,
+}
+
+/// What an agent can be told to do with a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Command {
+    Create,
+    Stop,
+    Destroy,
+}
+
+/// A command with all that the agent needs for it.
+#[derive(Debug)]
+pub(crate) enum AgentRequest {
+    Create { request: CreateWorkerRequest, run_ms: i64 },
+    Stop,
+    Destroy,
+}
+
+/// What the driver shall do.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// Answer a request.
+    Reply { token: Token, answer: Result<(), ApiError> },
+    /// Send a command to an agent and report its answer.
+    Send { node: NodeName, worker: WorkerId, request: AgentRequest },
+    /// Look at an agent now instead of at the next beat.
+    Beat { node: NodeName },
+    /// The task changed in a way that must survive a restart (or is gone).
+    Persist { id: TaskId },
+    /// A worker ended with an error; only the first error of a task is kept in its state.
+    WorkerFailed { id: TaskId, node: NodeName, error: String },
+    /// An agent runs a worker that is not ours; it is left alone.
+    Foreign { node: NodeName, worker: WorkerId },
+    /// Let all agents exit.
+    StopAgents,
+    /// Exit.
+    Exit,
+}
+
+enum Phase {
+    Pending { start_at: u64 },
+    Running,
+    Stopping,
+    Done { done_ms: i64 },
+}
+
+struct Task {
+    original: Spec,
+    effective: Spec,
+    controller: Option<Box<dyn TaskController>>,
+    phase: Phase,
+    started_ms: i64,
+    cancelled: bool,
+    error: String,
+    workers: BTreeMap<NodeName, WorkerId>,
+}
+
+/// What is known of a node's agent.
+#[derive(Default)]
+struct NodeEntry {
+    agent: String,
+    reachable: Option<bool>,
+    kind: &'static str,
+    version: String,
+    error: String,
+    foreign: BTreeSet<WorkerId>,
+}
+
+/// The coordinator's state.
+pub(crate) struct CoordinatorMachine {
+    topology: Arc<Topology>,
+    tasks: BTreeMap<TaskId, Task>,
+    pub(super) workers: BTreeMap<WorkerId, WorkerEntry>,
+    nodes: BTreeMap<NodeName, NodeEntry>,
+    first_worker: i64,
+    next_worker: i64,
+}
+
+impl CoordinatorMachine {
+    pub(crate) fn new(topology: Arc<Topology>, first_worker: WorkerId) -> CoordinatorMachine {
+        let nodes = topology.nodes().filter_map(|node| {
+            let agent = format!("{}:{}", node.hostname, node.agent_port()?);
+            Some((node.name.clone(), NodeEntry { agent, ..NodeEntry::default() }))
+        });
+        CoordinatorMachine {
+            nodes: nodes.collect(),
+            topology,
+            tasks: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            first_worker: first_worker.0,
+            next_worker: first_worker.0,
+        }
+    }
+
+    /// Takes an event and tells what is to be done.
+    pub(crate) fn step(&mut self, now: Now, event: Event) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::CreateTask { token, id, spec, controller } => {
+                let answer = self.create(now, id, spec, controller, &mut effects);
+                effects.push(Effect::Reply { token, answer });
+            }
+            Event::StopTask { token, id } => {
+                let answer = named(&id, "stopTask").map(|()| self.stop(now, &id, &mut effects));
+                effects.push(Effect::Reply { token, answer });
+            }
+            Event::DestroyTask { token, id } => {
+                let answer = named(&id, "destroyTask").map(|()| self.destroy(&id, &mut effects));
+                effects.push(Effect::Reply { token, answer });
+            }
+            Event::Shutdown { token, stop_agents } => {
+                effects.extend(token.map(|token| Effect::Reply { token, answer: Ok(()) }));
+                effects.extend(stop_agents.then_some(Effect::StopAgents));
+                effects.push(Effect::Exit);
+            }
+            Event::AgentReported { node, report } => self.reported(now, &node, report, &mut effects),
+            Event::AgentUnreachable { node, error } => {
+                if let Some(entry) = self.nodes.get_mut(&node) {
+                    (entry.reachable, entry.error) = (Some(false), error);
+                    // Whatever answers next may be another program.
+                    (entry.kind, entry.version) = ("", String::new());
+                }
+            }
+            Event::CommandAnswered { worker, command, answer } => {
+                self.answered(now, worker, command, answer, &mut effects);
+            }
+            Event::Tick => {}
+        }
+        self.start_due_tasks(now, &mut effects);
+        effects
+    }
+
+    /// When the next [`Event::Tick`] is due, on the monotonic clock.
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        let starts = self.tasks.values().filter_map(|task| match task.phase {
+            Phase::Pending { start_at } => Some(start_at),
+            _ => None,
+        });
+        starts.min()
+    }
+
+    /// The tasks that pass a filter.
+    pub(crate) fn tasks(&self, request: &TasksRequest) -> TasksResponse {
+        let states = self.tasks.iter().map(|(id, task)| (id.clone(), self.state(task)));
+        TasksResponse { tasks: states.filter(|(id, state)| request.matches(id, state)).collect() }
+    }
+
+    /// One task.
+    pub(crate) fn task(&self, id: &TaskId) -> Result<TaskState, ApiError> {
+        self.tasks.get(id).map(|task| self.state(task)).ok_or_else(|| unknown(id))
+    }
+
+    /// The workers of one task.
+    pub(crate) fn task_workers(&self, id: &TaskId) -> Result<TaskWorkersResponse, ApiError> {
+        let task = self.tasks.get(id).ok_or_else(|| unknown(id))?;
+        let workers = task
+            .workers
+            .iter()
+            .filter_map(|(node, worker)| Some((node.clone(), self.workers.get(worker)?.state.clone())));
+        Ok(TaskWorkersResponse { workers: workers.collect() })
+    }
+
+    /// What is known of the nodes.
+    pub(crate) fn nodes(&self) -> NodesResponse {
+        let report = |name: &NodeName, node: &NodeEntry| NodeReport {
+            agent: node.agent.clone(),
+            reachable: node.reachable,
+            kind: node.kind.to_owned(),
+            version: node.version.clone(),
+            error: node.error.clone(),
+            active_workers: self.workers.values().filter(|w| w.node == *name && !w.state.is_done()).count(),
+        };
+        let nodes = self.nodes.iter().map(|(name, node)| (name.clone(), report(name, node)));
+        NodesResponse { nodes: nodes.collect() }
+    }
+
+    fn create(
+        &mut self,
+        now: Now,
+        id: TaskId,
+        spec: Spec,
+        controller: Result<Box<dyn TaskController>, String>,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), ApiError> {
+        named(&id, "createTask")?;
+        if let Some(known) = self.tasks.get(&id) {
+            return known.accepts_again(&id, &spec);
+        }
+        let effective = spec.with_start_ms(spec.start_ms().max(now.wall_ms));
+        let wait_ms = effective.start_ms().saturating_sub(now.wall_ms) as u64;
+        let (phase, error, controller) = match controller {
+            Ok(controller) => {
+                let start_at = now.mono_ms.saturating_add(wait_ms);
+                (Phase::Pending { start_at }, String::new(), Some(controller))
+            }
+            Err(error) => {
+                let done = Phase::Done { done_ms: now.wall_ms };
+                (done, format!("Failed to create TaskController: {error}"), None)
+            }
+        };
+        let task = Task {
+            original: spec,
+            effective,
+            controller,
+            phase,
+            started_ms: -1,
+            cancelled: false,
+            error,
+            workers: BTreeMap::new(),
+        };
+        self.tasks.insert(id.clone(), task);
+        effects.push(Effect::Persist { id });
+        Ok(())
+    }
+
+    fn start_due_tasks(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let due = |task: &Task| matches!(task.phase, Phase::Pending { start_at } if start_at <= now.mono_ms);
+        let ids: Vec<_> = self.tasks.iter().filter(|(_, task)| due(task)).map(|(id, _)| id.clone()).collect();
+        for id in ids {
+            self.start(now, &id, effects);
+            effects.push(Effect::Persist { id });
+        }
+    }
+
+    fn start(&mut self, now: Now, id: &TaskId, effects: &mut Vec<Effect>) {
+        let Some(task) = self.tasks.get_mut(id) else { return };
+        let targets = match targets(task, &self.topology, &self.nodes) {
+            Ok(targets) => targets,
+            Err(error) => {
+                task.error = format!("Unable to find nodes for task: {error}");
+                task.phase = Phase::Done { done_ms: now.wall_ms };
+                return;
+            }
+        };
+        task.phase = Phase::Running;
+        task.started_ms = now.wall_ms;
+        let end_at = now.mono_ms.saturating_add(task.effective.duration_ms().max(0) as u64);
+        for node in targets {
+            let worker = WorkerId(self.next_worker);
+            self.next_worker += 1;
+            task.workers.insert(node.clone(), worker);
+            let entry = WorkerEntry::new(id.clone(), node, task.effective.clone(), end_at);
+            self.workers.insert(worker, entry);
+        }
+        for worker in task.workers.values().copied().collect::<Vec<_>>() {
+            self.reconcile(now, worker, effects);
+        }
+    }
+
+    fn stop(&mut self, now: Now, id: &TaskId, effects: &mut Vec<Effect>) {
+        let Some(task) = self.tasks.get_mut(id) else { return };
+        match task.phase {
+            Phase::Pending { .. } => task.phase = Phase::Done { done_ms: now.wall_ms },
+            Phase::Running => task.phase = Phase::Stopping,
+            Phase::Stopping | Phase::Done { .. } => return,
+        }
+        task.cancelled = true;
+        effects.push(Effect::Persist { id: id.clone() });
+        self.stop_workers(now, id, effects);
+    }
+
+    fn stop_workers(&mut self, now: Now, id: &TaskId, effects: &mut Vec<Effect>) {
+        let Some(task) = self.tasks.get(id) else { return };
+        for worker in task.workers.values().copied().collect::<Vec<_>>() {
+            if let Some(entry) = self.workers.get_mut(&worker) {
+                entry.should_run = false;
+            }
+            self.reconcile(now, worker, effects);
+        }
+    }
+
+    fn destroy(&mut self, id: &TaskId, effects: &mut Vec<Effect>) {
+        let Some(task) = self.tasks.remove(id) else { return };
+        effects.push(Effect::Persist { id: id.clone() });
+        for worker in task.workers.values() {
+            if let Some(entry) = self.workers.get_mut(worker) {
+                entry.should_run = false;
+                entry.orphaned = true;
+            }
+            self.send_next(*worker, None, effects);
+        }
+    }
+
+    fn reported(&mut self, now: Now, name: &NodeName, report: AgentReport, effects: &mut Vec<Effect>) {
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        (node.reachable, node.error) = (Some(true), String::new());
+        (node.kind, node.version) = match report.ours {
+            true => ("rust", report.seen.agent_version.clone()),
+            false => ("java", String::new()),
+        };
+        // Our own former workers may still show in an answer that left before their removal.
+        let former = self.first_worker..self.next_worker;
+        let foreign = report.seen.present.iter();
+        let foreign = foreign.filter(|id| !self.workers.contains_key(id) && !former.contains(&id.0));
+        let foreign: BTreeSet<_> = foreign.copied().collect();
+        for worker in foreign.difference(&node.foreign) {
+            effects.push(Effect::Foreign { node: name.clone(), worker: *worker });
+        }
+        node.foreign = foreign;
+        let ours = self.workers.iter().filter(|(_, entry)| entry.node == *name);
+        for worker in ours.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.look_at(worker, &report);
+            self.reconcile(now, worker, effects);
+        }
+    }
+
+    fn answered(
+        &mut self,
+        now: Now,
+        worker: WorkerId,
+        command: Command,
+        answer: Result<(), ApiError>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(entry) = self.workers.get_mut(&worker) else { return };
+        let node = entry.node.clone();
+        // Ours tell by themselves. After a failure the next beat is soon enough.
+        let is_java = self.nodes.get(&node).is_some_and(|node| node.kind == "java");
+        if is_java && answer.is_ok() && command != Command::Destroy {
+            effects.push(Effect::Beat { node });
+        }
+        entry.answered(now, command, answer);
+        self.reconcile(now, worker, effects);
+    }
+
+    /// Brings one worker a step further, and its task with it.
+    fn reconcile(&mut self, now: Now, worker: WorkerId, effects: &mut Vec<Effect>) {
+        self.send_next(worker, Some(now), effects);
+        let Some(entry) = self.workers.get_mut(&worker) else { return };
+        if entry.orphaned || !entry.state.is_done() || entry.counted {
+            return;
+        }
+        entry.counted = true;
+        let (id, node) = (entry.task.clone(), entry.node.clone());
+        let WorkerState::Done { error, .. } = entry.state.clone() else { return };
+        self.worker_done(now, &id, node, error, effects);
+    }
+
+    fn worker_done(
+        &mut self,
+        now: Now,
+        id: &TaskId,
+        node: NodeName,
+        error: String,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(task) = self.tasks.get_mut(id) else { return };
+        if !error.is_empty() {
+            if task.error.is_empty() {
+                task.error = error.clone();
+            }
+            effects.push(Effect::WorkerFailed { id: id.clone(), node, error });
+        }
+        let is_over = |worker| self.workers.get(worker).is_none_or(|entry| entry.state.is_done());
+        if task.workers.values().all(is_over) {
+            if !matches!(task.phase, Phase::Done { .. }) {
+                task.phase = Phase::Done { done_ms: now.wall_ms };
+            }
+        } else if !task.error.is_empty() && matches!(task.phase, Phase::Running) {
+            task.phase = Phase::Stopping;
+            self.stop_workers(now, id, effects);
+        }
+        effects.push(Effect::Persist { id: id.clone() });
+    }
+
+    /// Sends the next command for a worker, if there is one. Without a time nothing can expire.
+    fn send_next(&mut self, worker: WorkerId, now: Option<Now>, effects: &mut Vec<Effect>) {
+        let Some(entry) = self.workers.get_mut(&worker) else { return };
+        if let Some(now) = now {
+            entry.settle(now);
+        }
+        if entry.orphaned && entry.presence == Presence::Absent && entry.in_flight.is_none() {
+            self.workers.remove(&worker);
+            return;
+        }
+        let Some(command) = entry.next_command() else { return };
+        let request = match command {
+            Command::Create => AgentRequest::Create {
+                request: CreateWorkerRequest {
+                    worker_id: worker,
+                    task_id: entry.task.clone(),
+                    spec: entry.state.spec().clone(),
+                },
+                run_ms: now.map_or(i64::MAX, |now| entry.left_ms(now)),
+            },
+            Command::Stop => AgentRequest::Stop,
+            Command::Destroy => AgentRequest::Destroy,
+        };
+        entry.in_flight = Some(command);
+        effects.push(Effect::Send { node: entry.node.clone(), worker, request });
+    }
+
+    fn state(&self, task: &Task) -> TaskState {
+        let (spec, started_ms) = (task.effective.clone(), task.started_ms);
+        let status = self.combined_status(task);
+        match task.phase {
+            Phase::Pending { .. } => TaskState::Pending { spec, status: Value::Null },
+            Phase::Running => TaskState::Running { spec, started_ms, status },
+            Phase::Stopping => TaskState::Stopping { spec, started_ms, status },
+            Phase::Done { done_ms } => {
+                let (error, cancelled) = (task.error.clone(), task.cancelled);
+                TaskState::Done { spec, started_ms, done_ms, error, cancelled, status }
+            }
+        }
+    }
+
+    /// One worker: its status; else an object of statuses by node.
+    fn combined_status(&self, task: &Task) -> Value {
+        let status = |worker| self.workers.get(worker).map_or(Value::Null, |entry| entry.state.status());
+        match task.workers.values().next() {
+            Some(only) if task.workers.len() == 1 => status(only),
+            _ => {
+                let statuses = task.workers.iter();
+                let by_node: Map<_, _> =
+                    statuses.map(|(node, worker)| (node.to_string(), status(worker))).collect();
+                Value::Object(by_node)
+            }
+        }
+    }
+}
+
+impl Task {
+    fn accepts_again(&self, id: &TaskId, spec: &Spec) -> Result<(), ApiError> {
+        if self.original == *spec {
+            return Ok(());
+        }
+        let stored = crate::json::to_java_string(self.original.json());
+        let text = format!("Task ID {id} already exists, and has a different spec {stored}");
+        Err(ApiError::Conflict(text))
+    }
+}
+
+fn targets(
+    task: &Task,
+    topology: &Topology,
+    nodes: &BTreeMap<NodeName, NodeEntry>,
+) -> Result<Vec<NodeName>, String> {
+    let Some(controller) = &task.controller else { return Err("the task has no controller".to_owned()) };
+    // Plug-in code: its panic is the task's error, not ours.
+    let mut targets = catch_unwind(AssertUnwindSafe(|| controller.targets(topology)))
+        .map_err(|_| "the controller panicked".to_owned())?;
+    targets.sort();
+    targets.dedup();
+    let unknown: Vec<_> =
+        targets.iter().filter(|name| !nodes.contains_key(*name)).map(NodeName::as_str).collect();
+    match (targets.is_empty(), unknown.is_empty()) {
+        (true, _) => Err("No node names specified.".to_owned()),
+        (false, false) => Err(format!("Unknown node names: {}", unknown.join(", "))),
+        (false, true) => Ok(targets),
+    }
+}
+
+fn named(id: &TaskId, call: &str) -> Result<(), ApiError> {
+    match id.as_str() {
+        "" => Err(ApiError::InvalidRequest(format!("Invalid empty ID in {call} request."))),
+        _ => Ok(()),
+    }
+}
+
+fn unknown(id: &TaskId) -> ApiError {
+    ApiError::NotFound(format!("No task with ID \"{id}\" exists."))
+}

@@ -1,0 +1,58 @@
+//! The coordinator: its state machine, the driver that owns the machine and performs effects, and
+//! one link per node that looks at the agent there. No port is opened here; a REST server is one
+//! more holder of a [`CoordinatorHandle`].
+
+mod driver;
+mod handle;
+mod link;
+mod machine;
+#[cfg(test)]
+mod tests;
+mod workers;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use driver::Coordinator;
+pub use handle::CoordinatorHandle;
+
+use crate::api::AgentApi;
+use crate::catalog::Catalog;
+use crate::clock::Clock;
+use crate::ids::WorkerId;
+use crate::topology::{Node, Topology};
+
+/// Makes the way to the agent of a node: an HTTP client, or a handle in the same process.
+pub type Connect = Arc<dyn Fn(&Node) -> Arc<dyn AgentApi> + Send + Sync>;
+
+/// What a coordinator needs to know.
+#[derive(Clone)]
+pub struct CoordinatorConfig {
+    /// All nodes.
+    pub topology: Arc<Topology>,
+    /// The task classes it accepts.
+    pub catalog: Catalog,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// How often agents are looked at when nothing happens.
+    pub heartbeat: Duration,
+    /// The id of the first worker.
+    pub first_worker: WorkerId,
+    /// The way to the agents.
+    pub connect: Connect,
+}
+
+impl CoordinatorConfig {
+    /// A first worker id as the original picks it: random, so that the ids of a restarted
+    /// coordinator differ from those that are still on the agents.
+    pub fn random_first_worker() -> WorkerId {
+        WorkerId(rand::random_range(0..i64::MAX / 2))
+    }
+}
+
+impl fmt::Debug for CoordinatorConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CoordinatorConfig").field("topology", &self.topology).finish_non_exhaustive()
+    }
+}

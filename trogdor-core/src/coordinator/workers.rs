@@ -1,0 +1,172 @@
+//! One worker as the coordinator sees it, and the level-triggered reconciliation of what is wanted
+//! with what its agent showed. Lost messages need no retry here: the next look at the agent finds
+//! the difference again.
+
+use super::machine::{AgentReport, Command, CoordinatorMachine};
+use crate::api::ApiError;
+use crate::clock::Now;
+use crate::ids::{NodeName, TaskId, WorkerId};
+use crate::spec::Spec;
+use crate::states::WorkerState;
+
+/// Whether the worker is on its agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// It is not.
+    Absent,
+    /// A creation was sent and its outcome is not known.
+    Unsure,
+    /// It is, as of this moment of the monotonic clock.
+    Present { since: u64 },
+}
+
+/// One worker.
+#[derive(Debug)]
+pub(crate) struct WorkerEntry {
+    pub task: TaskId,
+    pub node: NodeName,
+    pub state: WorkerState,
+    /// Whether it is wanted.
+    pub should_run: bool,
+    /// Its task was destroyed: it only waits to be gone from its agent.
+    pub orphaned: bool,
+    /// Whether its end was counted in its task.
+    pub counted: bool,
+    pub presence: Presence,
+    pub in_flight: Option<Command>,
+    /// Whether it was on its agent once.
+    was_present: bool,
+    /// A command failed: wait for the next sign of life before the next one.
+    blocked: bool,
+    /// The agent took a stop; it is repeated only if the next look shows no effect.
+    stop_sent: bool,
+    /// When its time is over, on the monotonic clock.
+    end_at: u64,
+}
+
+impl WorkerEntry {
+    pub(crate) fn new(task: TaskId, node: NodeName, spec: Spec, end_at: u64) -> WorkerEntry {
+        WorkerEntry {
+            state: WorkerState::Receiving { task_id: task.clone(), spec },
+            task,
+            node,
+            should_run: true,
+            orphaned: false,
+            counted: false,
+            presence: Presence::Absent,
+            in_flight: None,
+            was_present: false,
+            blocked: false,
+            stop_sent: false,
+            end_at,
+        }
+    }
+
+    /// How long it may still run, milliseconds.
+    pub(crate) fn left_ms(&self, now: Now) -> i64 {
+        self.end_at.saturating_sub(now.mono_ms).min(i64::MAX as u64) as i64
+    }
+
+    /// Takes the answer to a command.
+    pub(crate) fn answered(&mut self, now: Now, command: Command, answer: Result<(), ApiError>) {
+        self.in_flight = None;
+        match (command, answer) {
+            (Command::Create, Ok(())) => {
+                self.presence = Presence::Present { since: now.mono_ms };
+                self.was_present = true;
+            }
+            (Command::Create, Err(error)) if error.is_permanent() => {
+                self.presence = Presence::Absent;
+                self.end(now, format!("node {:?} refused the worker: {error}", self.node));
+            }
+            (Command::Create, Err(error)) => {
+                if matches!(error, ApiError::Unreachable(_)) {
+                    self.presence = Presence::Unsure;
+                }
+                self.blocked = true;
+            }
+            (Command::Stop, Ok(())) => self.stop_sent = true,
+            (Command::Destroy, Ok(())) => self.presence = Presence::Absent,
+            (Command::Stop | Command::Destroy, Err(_)) => self.blocked = true,
+        }
+    }
+
+    /// Draws the conclusions that need no agent.
+    pub(crate) fn settle(&mut self, now: Now) {
+        if self.state.is_done() || self.in_flight.is_some() || self.presence != Presence::Absent {
+            return;
+        }
+        if !self.should_run {
+            let error = match self.was_present {
+                true => format!(
+                    "the agent on node {:?} restarted while the worker was being stopped; its outcome is unknown",
+                    self.node
+                ),
+                false => String::new(),
+            };
+            self.end(now, error);
+        } else if now.mono_ms >= self.end_at && !self.blocked {
+            self.end(now, "worker expired".to_owned());
+        }
+    }
+
+    /// What the agent is to be told next.
+    pub(crate) fn next_command(&self) -> Option<Command> {
+        if self.in_flight.is_some() || self.blocked {
+            return None;
+        }
+        let over = self.orphaned || self.state.is_done();
+        match self.presence {
+            Presence::Absent => (self.should_run && !over).then_some(Command::Create),
+            Presence::Unsure | Presence::Present { .. } if over => Some(Command::Destroy),
+            Presence::Unsure => None,
+            Presence::Present { .. } => {
+                let stops = matches!(self.state, WorkerState::Stopping { .. });
+                (!self.should_run && !stops && !self.stop_sent).then_some(Command::Stop)
+            }
+        }
+    }
+
+    fn end(&mut self, now: Now, error: String) {
+        self.should_run = false;
+        self.state = WorkerState::Done {
+            task_id: self.task.clone(),
+            spec: self.state.spec().clone(),
+            started_ms: now.wall_ms,
+            done_ms: now.wall_ms,
+            status: match &self.state {
+                WorkerState::Running { status, .. } | WorkerState::Stopping { status, .. } => status.clone(),
+                _ => serde_json::Value::Null,
+            },
+            error,
+        };
+    }
+}
+
+impl CoordinatorMachine {
+    /// Takes what a report says of one worker.
+    pub(super) fn look_at(&mut self, worker: WorkerId, report: &AgentReport) {
+        let Some(entry) = self.workers.get_mut(&worker) else { return };
+        (entry.blocked, entry.stop_sent) = (false, false);
+        let is_recent = match entry.presence {
+            // The answer to a question that left before the acknowledgement may not show it.
+            Presence::Present { since } => report.asked_at > since,
+            Presence::Absent | Presence::Unsure => entry.in_flight.is_none(),
+        };
+        if report.seen.present.contains(&worker) {
+            if !matches!(entry.presence, Presence::Present { .. }) {
+                entry.presence = Presence::Present { since: report.asked_at };
+            }
+            entry.was_present = true;
+        } else if is_recent {
+            entry.presence = Presence::Absent;
+        }
+        let Some(state) = report.seen.changed.get(&worker) else { return };
+        if !entry.state.is_done() {
+            entry.state = state.clone();
+            if matches!(state, WorkerState::Stopping { .. } | WorkerState::Done { .. }) {
+                entry.should_run = false;
+            }
+        }
+    }
+}

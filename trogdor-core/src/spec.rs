@@ -1,0 +1,147 @@
+//! Task specs: the trait that task classes implement, and [`Spec`], the JSON document that travels.
+//! Everything between a request and a worker handles the document; only a catalog turns it into a
+//! typed spec, so peers may send classes that the reader does not know.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::ids::{NodeName, TaskId};
+use crate::json::{Field, Kind};
+use crate::topology::Topology;
+use crate::worker::Worker;
+
+/// The longest duration; longer ones are cut to it, as the original does.
+pub const MAX_DURATION_MS: i64 = 1_000_000_000_000_000;
+
+/// The field `startMs`, for field tables.
+pub const START_MS: Field =
+    Field::new("startMs", Kind::Long, "0", "wanted start, ms since the epoch; a past one means now");
+
+/// The field `durationMs`, for field tables.
+pub const DURATION_MS: Field = Field::new(
+    "durationMs",
+    Kind::ClampedLong { min: 0, max: MAX_DURATION_MS },
+    "0",
+    "how long the task may run, ms; 0 expires before it starts",
+);
+
+/// When a task runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schedule {
+    /// Wanted start, milliseconds since the epoch.
+    pub start_ms: i64,
+    /// How long it may run, milliseconds, 0 to [`MAX_DURATION_MS`].
+    pub duration_ms: i64,
+}
+
+/// A kind of task: immutable data that makes controllers and workers. Implementations register
+/// themselves with `#[typetag::serde(name = "…")]` and are listed in a
+/// [`Catalog`](crate::Catalog) with their field table.
+#[typetag::serde(tag = "class")]
+pub trait TaskSpec: fmt::Debug + Send + Sync {
+    /// When it runs.
+    fn schedule(&self) -> Schedule;
+
+    /// What chooses the nodes.
+    ///
+    /// # Errors
+    /// A sentence that says why this spec can have no controller.
+    fn controller(&self) -> Result<Box<dyn TaskController>, String>;
+
+    /// A worker for one node.
+    ///
+    /// # Errors
+    /// A sentence that says why this spec can have no worker.
+    fn worker(&self, task: &TaskId) -> Result<Box<dyn Worker>, String>;
+
+    /// All that is wrong with it but does not keep it from being read: the original reports such
+    /// things as the task's error. One sentence each.
+    fn problems(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The nodes that it names, whether they exist or not; empty if it names none.
+    fn named_nodes(&self) -> Vec<NodeName> {
+        Vec::new()
+    }
+}
+
+/// Chooses the nodes of a task. Pure: topology in, names out.
+pub trait TaskController: Send + Sync {
+    /// The names of the nodes that get a worker.
+    fn targets(&self, topology: &Topology) -> Vec<NodeName>;
+}
+
+/// A controller for tasks whose spec names their nodes.
+#[derive(Debug)]
+pub struct FixedNodes(pub Vec<NodeName>);
+
+impl TaskController for FixedNodes {
+    fn targets(&self, _topology: &Topology) -> Vec<NodeName> {
+        self.0.clone()
+    }
+}
+
+/// A spec as a JSON document in normal form. Cheap to clone. Two are equal when their JSON is,
+/// whatever the order of keys.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Spec(Arc<Value>);
+
+impl Spec {
+    /// The document of a typed spec.
+    ///
+    /// # Errors
+    /// What serde says, if the type cannot be written as JSON.
+    pub fn of(spec: &dyn TaskSpec) -> Result<Spec, serde_json::Error> {
+        serde_json::to_value(spec).map(Spec::from)
+    }
+
+    /// The whole document.
+    pub fn json(&self) -> &Value {
+        &self.0
+    }
+
+    /// The class name; empty if there is none.
+    pub fn class(&self) -> &str {
+        self.0["class"].as_str().unwrap_or_default()
+    }
+
+    /// Wanted start, milliseconds since the epoch.
+    pub fn start_ms(&self) -> i64 {
+        self.0["startMs"].as_i64().unwrap_or(0)
+    }
+
+    /// How long it may run, milliseconds.
+    pub fn duration_ms(&self) -> i64 {
+        self.0["durationMs"].as_i64().unwrap_or(0)
+    }
+
+    /// The end, milliseconds since the epoch; the largest number where the sum would not fit.
+    pub fn end_ms(&self) -> i64 {
+        self.start_ms().saturating_add(self.duration_ms())
+    }
+
+    /// The same document with another start.
+    pub fn with_start_ms(&self, start_ms: i64) -> Spec {
+        let mut json = Value::clone(&self.0);
+        json["startMs"] = Value::from(start_ms);
+        Spec::from(json)
+    }
+}
+
+impl From<Value> for Spec {
+    fn from(json: Value) -> Spec {
+        Spec(Arc::new(json))
+    }
+}
+
+/// Shows the class only: specs can hold secrets.
+impl fmt::Debug for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Spec({})", self.class())
+    }
+}

@@ -1,0 +1,59 @@
+//! Names that are not in the table: unknown ones, and the `librdkafka.` door that lets a spec set any
+//! librdkafka property verbatim. Whether a librdkafka name exists is deliberately left to librdkafka.
+
+use super::Role;
+use super::table;
+
+/// What precedes a name that is meant for librdkafka itself. Java's clients ignore such names as unknown.
+pub(super) const PASS_THROUGH: &str = "librdkafka.";
+
+/// These make librdkafka load or run code, so a spec may not set them on an agent.
+const FORBIDDEN: &[&str] =
+    &["plugin.library.paths", "ssl.engine.location", "ssl.providers", "sasl.kerberos.kinit.cmd"];
+
+/// Two spellings of one librdkafka setting; a client that is given both takes either.
+const ALIASES: &[(&str, &str)] = &[
+    ("bootstrap.servers", "metadata.broker.list"),
+    ("max.in.flight.requests.per.connection", "max.in.flight"),
+    ("sasl.mechanism", "sasl.mechanisms"),
+    ("linger.ms", "queue.buffering.max.ms"),
+    ("retries", "message.send.max.retries"),
+    ("compression.type", "compression.codec"),
+    ("acks", "request.required.acks"),
+    ("delivery.timeout.ms", "message.timeout.ms"),
+    ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
+    ("sasl.oauthbearer.client.credentials.client.id", "sasl.oauthbearer.client.id"),
+    ("sasl.oauthbearer.client.credentials.client.secret", "sasl.oauthbearer.client.secret"),
+];
+
+/// The librdkafka name behind `librdkafka.<name>`.
+pub(super) fn passed_through(name: &str) -> Option<&str> {
+    name.strip_prefix(PASS_THROUGH).filter(|rest| !rest.trim().is_empty())
+}
+
+pub(super) fn is_forbidden(librdkafka_name: &str) -> bool {
+    FORBIDDEN.contains(&librdkafka_name)
+}
+
+/// The other spelling of a librdkafka setting.
+pub(super) fn other_spelling(librdkafka_name: &str) -> Option<&'static str> {
+    ALIASES.iter().find_map(|(one, other)| match librdkafka_name {
+        name if name == *one => Some(*other),
+        name if name == *other => Some(*one),
+        _ => None,
+    })
+}
+
+/// The note for a name that this role does not know.
+pub(super) fn unknown(name: &str, role: Role) -> String {
+    let note = format!("{name} is not a known {} property and is ignored", role.name());
+    match nearest(name, role) {
+        Some(known) => format!("{note}; the nearest known name is {known}"),
+        None => note,
+    }
+}
+
+fn nearest(name: &str, role: Role) -> Option<&'static str> {
+    let known = table::names(role);
+    known.min_by_key(|known| strsim::damerau_levenshtein(known, name))
+}

@@ -1,0 +1,58 @@
+//! What every workload needs of a Kafka client: translated settings as rdkafka takes them, names
+//! that resolve, log lines through tracing. No client is kept here.
+
+use std::net::ToSocketAddrs as _;
+
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use tracing::{debug, info, warn};
+
+use crate::client_config::{NO_RESOLVABLE_BOOTSTRAP, Translated};
+
+/// The settings as rdkafka takes them.
+pub(crate) fn client_config(translated: &Translated) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    for (name, value) in &translated.librdkafka {
+        config.set(name, value);
+    }
+    config
+}
+
+/// Checks that at least one server has an address: the Java client refuses to start otherwise,
+/// librdkafka would wait for ever. Asks the system's resolver off the async threads.
+pub(crate) async fn resolve(translated: &Translated) -> Result<(), String> {
+    let servers = translated.ours.bootstrap.clone();
+    let resolves =
+        move || servers.iter().any(|server| (server.host.as_str(), server.port).to_socket_addrs().is_ok());
+    match tokio::task::spawn_blocking(resolves).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(NO_RESOLVABLE_BOOTSTRAP.to_owned()),
+        Err(error) => Err(format!("resolving the bootstrap servers failed: {error}")),
+    }
+}
+
+/// Sends what librdkafka says to the log.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ClientLog;
+
+impl ClientContext for ClientLog {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error
+            | RDKafkaLogLevel::Warning => warn!(target: "librdkafka", facility, "{text}"),
+            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+                info!(target: "librdkafka", facility, "{text}")
+            }
+            RDKafkaLogLevel::Debug => debug!(target: "librdkafka", facility, "{text}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        warn!(target: "librdkafka", %error, "{reason}");
+    }
+}

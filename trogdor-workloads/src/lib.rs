@@ -1,0 +1,36 @@
+//! Workloads of Trogdor: what puts load on a Kafka cluster. One file per workload; the only crate
+//! that talks to Kafka. Besides its task classes ([`CATALOG`]) it exports the typed specs and
+//! statuses, so that Rust tests can build the one and read the other, and the embedded broker.
+
+mod client_config;
+mod clock;
+mod embedded;
+mod generators;
+mod kafka;
+mod latency;
+mod native;
+mod pace;
+mod produce_bench;
+mod topic_admin;
+mod topic_setup;
+mod topics;
+
+use trogdor_core::TaskClass;
+
+pub use client_config::{
+    ConfigErrors, HostPort, JavaProperties, Ours, Role, SaslCredentials, Translated, is_secret, merge,
+    redact, translate,
+};
+pub use embedded::EmbeddedBroker;
+pub use generators::{
+    ConstantPayload, GaussianSizes, JavaRandom, MAX_PAYLOAD_BYTES, PAYLOAD, PayloadGenerator, Payloads,
+    RandomComponent, TRANSACTION, TransactionAction, TransactionGenerator, Transactions,
+};
+pub use latency::{Latencies, LatencySummary};
+pub use pace::Pace;
+pub use produce_bench::{Interval, PRODUCE_BENCH, ProduceBenchSpec, ProduceBenchStatus};
+pub use topic_admin::{Creation, Replicas, TopicAdmin};
+pub use topics::{MAX_NAMES, MAX_PARTITIONS, PARTITIONS, PartitionsSpec, TOPICS, TopicsSpec};
+
+/// What this crate adds to a catalog.
+pub const CATALOG: &[TaskClass] = &[produce_bench::CLASS];

@@ -1,0 +1,373 @@
+//! ProduceBench: sends records to topics at a steady rate, or as fast as they are taken, and tells
+//! how long each took. Spec, controller and the part of the worker that prepares the run; the hot
+//! loop is in [`sender`], its book in [`ledger`].
+
+mod ledger;
+mod sender;
+mod status;
+
+use std::sync::Arc;
+use std::thread;
+
+use async_trait::async_trait;
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+use trogdor_core::json::{Field, Kind, Object};
+use trogdor_core::{
+    DURATION_MS, FixedNodes, NodeName, START_MS, Schedule, StopReason, TaskClass, TaskController, TaskId,
+    TaskSpec, Worker, WorkerContext, WorkerResult,
+};
+
+pub use status::{Interval, ProduceBenchStatus};
+
+use crate::client_config::{JavaProperties, Role, Translated, merge, translate};
+use crate::embedded::EmbeddedBroker;
+use crate::generators::{PAYLOAD, PayloadGenerator, TRANSACTION, TransactionGenerator};
+use crate::kafka::resolve;
+use crate::pace::{DEFAULT_PER_SEC, Pace};
+use crate::topic_admin::{KafkaAdmin, TopicAdmin};
+use crate::topic_setup::{Setup, set_up};
+use crate::topics::{PartitionsSpec, TOPICS, TopicsSpec};
+use sender::{Job, StopFlag, Target};
+
+/// The class name of [`ProduceBenchSpec`].
+pub const PRODUCE_BENCH: &str = "org.apache.kafka.trogdor.workload.ProduceBenchSpec";
+
+pub(crate) const CLASS: TaskClass = TaskClass {
+    class: PRODUCE_BENCH,
+    summary: "sends records to topics at a steady rate and measures each one's latency",
+    example: r#"{
+  "class": "org.apache.kafka.trogdor.workload.ProduceBenchSpec",
+  "durationMs": 60000,
+  "producerNode": "node0",
+  "bootstrapServers": "localhost:9092",
+  "targetMessagesPerSec": 1000,
+  "maxMessages": 10000,
+  "activeTopics": {"foo[1-3]": {"numPartitions": 10, "replicationFactor": 1}},
+  "inactiveTopics": {"foo[4-5]": {"numPartitions": 10, "replicationFactor": 1}}
+}"#,
+    fields: &TABLE,
+};
+
+static STRINGS: Kind = Kind::Map(&Kind::Text);
+
+const FIELDS: &[Field] = &[
+    START_MS,
+    DURATION_MS,
+    Field::new("producerNode", Kind::Text, "", "the node that sends"),
+    Field::new("bootstrapServers", Kind::Text, "", "the cluster, host:port[,host:port …]"),
+    Field::new(
+        "targetMessagesPerSec",
+        Kind::Int,
+        "0",
+        "records per second; 0 or less means 10, 10000000 or more as fast as they are taken",
+    ),
+    Field::new("maxMessages", Kind::Long, "0", "records to send"),
+    Field::new("keyGenerator", Kind::Family(&PAYLOAD), "sequential, 4 bytes", "makes the keys"),
+    Field::new("valueGenerator", Kind::Family(&PAYLOAD), "constant, 512 zero bytes", "makes the values"),
+    Field::new("transactionGenerator", Kind::Family(&TRANSACTION), "", "switches transactions on"),
+    Field::new("producerConf", STRINGS, "{}", "properties of the producer, by their Java names"),
+    Field::new("commonClientConf", STRINGS, "{}", "properties of all clients, by their Java names"),
+    Field::new("adminClientConf", STRINGS, "{}", "properties of the admin client, by their Java names"),
+    Field::new("activeTopics", TOPICS, "{}", "topics to create and send to; names may hold ranges, foo[1-3]"),
+    Field::new("inactiveTopics", TOPICS, "{}", "topics that are only created"),
+    Field::new(
+        "useConfiguredPartitioner",
+        Kind::Bool,
+        "false",
+        "whether the client's partitioner chooses the partitions, instead of taking turns",
+    ),
+    Field::new("skipFlush", Kind::Bool, "false", "whether batches may linger while the pace makes a pause"),
+    Field::new("unlimited", Kind::Bool, "false", "ours: as fast as records are taken"),
+    Field::new(
+        "producerNodes",
+        Kind::List(&Kind::Text),
+        "",
+        "ours: several nodes that each send maxMessages, in place of producerNode",
+    ),
+];
+
+static TABLE: Object = Object::new("ProduceBenchSpec", FIELDS);
+
+/// What to send, where, and how fast.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ProduceBenchSpec {
+    /// Wanted start, milliseconds since the epoch.
+    pub start_ms: i64,
+    /// How long it may run, milliseconds.
+    pub duration_ms: i64,
+    /// The node that sends.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub producer_node: String,
+    /// The cluster.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub bootstrap_servers: String,
+    /// Records per second; 0 or less means 10, 10,000,000 or more no limit.
+    pub target_messages_per_sec: i32,
+    /// Records to send.
+    pub max_messages: i64,
+    /// Makes the keys.
+    pub key_generator: PayloadGenerator,
+    /// Makes the values.
+    pub value_generator: PayloadGenerator,
+    /// Switches transactions on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transaction_generator: Option<TransactionGenerator>,
+    /// Java properties of the producer.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub producer_conf: JavaProperties,
+    /// Java properties of all clients.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub common_client_conf: JavaProperties,
+    /// Java properties of the admin client.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub admin_client_conf: JavaProperties,
+    /// Topics to create and send to.
+    pub active_topics: TopicsSpec,
+    /// Topics that are only created.
+    pub inactive_topics: TopicsSpec,
+    /// Whether the client's partitioner chooses the partitions.
+    pub use_configured_partitioner: bool,
+    /// Whether batches may linger while the pace makes a pause.
+    pub skip_flush: bool,
+    /// Ours: no pace.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unlimited: bool,
+    /// Ours: several nodes in place of one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub producer_nodes: Vec<NodeName>,
+}
+
+impl Default for ProduceBenchSpec {
+    fn default() -> ProduceBenchSpec {
+        ProduceBenchSpec {
+            start_ms: 0,
+            duration_ms: 0,
+            producer_node: String::new(),
+            bootstrap_servers: String::new(),
+            target_messages_per_sec: 0,
+            max_messages: 0,
+            key_generator: PayloadGenerator::default_key(),
+            value_generator: PayloadGenerator::default_value(),
+            transaction_generator: None,
+            producer_conf: IndexMap::new(),
+            common_client_conf: IndexMap::new(),
+            admin_client_conf: IndexMap::new(),
+            active_topics: TopicsSpec::default(),
+            inactive_topics: TopicsSpec::default(),
+            use_configured_partitioner: false,
+            skip_flush: false,
+            unlimited: false,
+            producer_nodes: Vec::new(),
+        }
+    }
+}
+
+#[typetag::serde(name = "org.apache.kafka.trogdor.workload.ProduceBenchSpec")]
+impl TaskSpec for ProduceBenchSpec {
+    fn schedule(&self) -> Schedule {
+        Schedule { start_ms: self.start_ms, duration_ms: self.duration_ms }
+    }
+
+    fn controller(&self) -> Result<Box<dyn TaskController>, String> {
+        Ok(Box::new(FixedNodes(self.named_nodes())))
+    }
+
+    fn worker(&self, _task: &TaskId) -> Result<Box<dyn Worker>, String> {
+        Ok(Box::new(ProduceBenchWorker { spec: self.clone() }))
+    }
+
+    fn named_nodes(&self) -> Vec<NodeName> {
+        match self.producer_nodes.is_empty() {
+            true => vec![NodeName::from(self.producer_node.as_str())],
+            false => self.producer_nodes.clone(),
+        }
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        match self.active_topics.expand() {
+            Ok(topics) if topics.is_empty() => {
+                problems.push("You must specify at least one active topic.".to_owned());
+            }
+            _ => problems.extend(self.active_topics.problems()),
+        }
+        problems.extend(self.inactive_topics.problems());
+        problems.extend(self.key_generator.problems().iter().map(|text| format!("keyGenerator: {text}")));
+        problems.extend(self.value_generator.problems().iter().map(|text| format!("valueGenerator: {text}")));
+        problems.extend(self.transaction_generator.iter().flat_map(TransactionGenerator::problems));
+        problems.extend(self.producer_settings().err());
+        problems.extend(self.admin_settings().err());
+        problems
+    }
+}
+
+/// Clients made by one worker; Java counts them per process to make ids.
+const CLIENT_NUMBER: u32 = 1;
+
+impl ProduceBenchSpec {
+    fn pace(&self) -> Pace {
+        Pace::from_spec(self.target_messages_per_sec, self.unlimited)
+    }
+
+    /// The producer's settings. A transactional id is new each time.
+    fn producer_settings(&self) -> Result<Translated, String> {
+        let mut defaults = self.bootstrap();
+        if self.transaction_generator.is_some() {
+            let id = format!("produce-bench-transaction-id-{}", uuid::Uuid::new_v4());
+            defaults.insert("transactional.id".to_owned(), id);
+        }
+        let java = merge(&defaults, &self.common_client_conf, &self.producer_conf);
+        translate(&java, Role::Producer, CLIENT_NUMBER).map_err(|errors| errors.to_string())
+    }
+
+    fn admin_settings(&self) -> Result<Translated, String> {
+        let mut defaults = self.bootstrap();
+        defaults.insert("request.timeout.ms".to_owned(), "25000".to_owned());
+        let java = merge(&defaults, &self.common_client_conf, &self.admin_client_conf);
+        translate(&java, Role::Admin, CLIENT_NUMBER).map_err(|errors| errors.to_string())
+    }
+
+    fn bootstrap(&self) -> JavaProperties {
+        JavaProperties::from([("bootstrap.servers".to_owned(), self.bootstrap_servers.clone())])
+    }
+
+    /// All topics to create; an inactive one takes the place of an active one of the same name.
+    fn topics(&self) -> Result<IndexMap<String, &PartitionsSpec>, String> {
+        let mut topics = self.active_topics.expand()?;
+        topics.extend(self.inactive_topics.expand()?);
+        Ok(topics)
+    }
+
+    /// Where records go, in turn: every partition; every topic where a partitioner chooses.
+    fn targets(&self, round_robin: bool) -> Result<Vec<Target>, String> {
+        let topics = self.active_topics.expand()?;
+        let to = |topic: &String, partition| Target { topic: topic.clone(), partition };
+        let by_partition = |(topic, spec): (&String, &&PartitionsSpec)| {
+            spec.partitions().map(|partition| to(topic, Some(partition))).collect::<Vec<_>>()
+        };
+        if self.use_configured_partitioner && !round_robin {
+            return Ok(topics.keys().map(|topic| to(topic, None)).collect());
+        }
+        Ok(topics.iter().flat_map(by_partition).collect())
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.target_messages_per_sec <= 0 && !self.unlimited {
+            warnings.push(format!(
+                "targetMessagesPerSec is {}: sending {DEFAULT_PER_SEC} per second; set \"unlimited\": true for full rate",
+                self.target_messages_per_sec
+            ));
+        }
+        warnings
+    }
+}
+
+#[derive(Debug)]
+struct ProduceBenchWorker {
+    spec: ProduceBenchSpec,
+}
+
+#[async_trait]
+impl Worker for ProduceBenchWorker {
+    async fn run(self: Box<Self>, ctx: WorkerContext) -> WorkerResult {
+        let setup = tokio::select! {
+            setup = self.set_up_topics(&ctx) => setup?,
+            reason = ctx.stop.stopped() => {
+                let ended_early = Some(format!("{} before the first message", ending(reason)));
+                ctx.status.set(ProduceBenchStatus { ended_early, ..ProduceBenchStatus::default() });
+                return Ok(());
+            }
+        };
+        let job = self.job(&ctx, setup)?;
+        Ok(run_on_own_thread(job, &ctx).await?)
+    }
+}
+
+fn ending(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::TimeUp => "its time was over",
+        StopReason::Requested => "it was stopped",
+        StopReason::AgentExits => "its agent exited",
+    }
+}
+
+impl ProduceBenchWorker {
+    async fn set_up_topics(&self, ctx: &WorkerContext) -> Result<Setup, String> {
+        let translated = self.spec.admin_settings()?;
+        resolve(&translated).await?;
+        let topics = self.spec.topics()?;
+        let topics: Vec<_> = topics.iter().map(|(name, spec)| (name.as_str(), *spec)).collect();
+        let admin = self.admin(&translated, ctx)?;
+        ctx.status.set(format!("Creating {} topic(s)", topics.len()));
+        let mut setup = set_up(&*admin, &topics).await?;
+        ctx.status.set(format!("Created {} topic(s)", topics.len()));
+        setup.warnings.extend(translated.notes.iter().map(|note| format!("admin client: {note}")));
+        Ok(setup)
+    }
+
+    fn admin(&self, translated: &Translated, ctx: &WorkerContext) -> Result<Arc<dyn TopicAdmin>, String> {
+        match ctx.extensions.get::<EmbeddedBroker>() {
+            Some(broker) if broker.bootstrap() == self.spec.bootstrap_servers => Ok(broker),
+            _ => Ok(Arc::new(KafkaAdmin::new(translated)?)),
+        }
+    }
+
+    fn job(&self, ctx: &WorkerContext, setup: Setup) -> Result<Job, String> {
+        let spec = &self.spec;
+        let translated = spec.producer_settings()?;
+        let mut warnings = spec.warnings();
+        warnings.extend(setup.warnings);
+        warnings.extend(translated.notes.iter().map(|note| format!("producer: {note}")));
+        Ok(Job {
+            targets: spec.targets(translated.ours.round_robin_partitioner)?,
+            pace: spec.pace(),
+            messages_max: spec.max_messages.max(0) as u64,
+            keys: spec.key_generator.start()?,
+            values: spec.value_generator.start()?,
+            transactions: spec.transaction_generator.as_ref().map(TransactionGenerator::start),
+            flushes: !spec.skip_flush,
+            grace: ctx.grace,
+            warnings,
+            translated,
+        })
+    }
+}
+
+/// Stops the thread when the worker is aborted: nobody would wait for it any more.
+struct AbandonOnDrop(Arc<StopFlag>);
+
+impl Drop for AbandonOnDrop {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
+async fn run_on_own_thread(job: Job, ctx: &WorkerContext) -> Result<(), String> {
+    let flag = AbandonOnDrop(Arc::default());
+    let (ended, mut end) = oneshot::channel();
+    let (thread_flag, status) = (flag.0.clone(), ctx.status.clone());
+    let span = tracing::Span::current();
+    let work = move || {
+        let result = span.in_scope(|| sender::send(job, &thread_flag, &status));
+        // The worker may have been aborted meanwhile.
+        let _ = ended.send(result);
+    };
+    let thread = thread::Builder::new()
+        .name("produce-bench".to_owned())
+        .spawn(work)
+        .map_err(|error| format!("no thread for sending: {error}"))?;
+    let result = tokio::select! {
+        result = &mut end => result,
+        _ = ctx.stop.stopped() => {
+            flag.0.stop();
+            end.await
+        }
+    };
+    // It has sent its result as its last deed, or it has panicked.
+    let _ = thread.join();
+    result.unwrap_or_else(|_| Err("the sending thread panicked".to_owned()))
+}

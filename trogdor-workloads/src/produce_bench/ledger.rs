@@ -1,0 +1,296 @@
+//! The book of one producer: what was handed over, what became of it, and how long it took. A slot
+//! per record in flight, made beforehand, so that a record costs no allocation. Written by the
+//! sending thread alone (delivery reports are served there); the lock is never contended.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::ProducerContext;
+
+use super::status::{Interval, ProduceBenchStatus};
+use crate::clock::Stopwatch;
+use crate::kafka::ClientLog;
+use crate::latency::Latencies;
+use crate::pace::Pace;
+
+/// How many intervals a status shows.
+const INTERVALS_SHOWN: usize = 10;
+
+/// Causes beyond this many are counted together, so that a status stays small.
+const CAUSES_MAX: usize = 20;
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Slot {
+    due_ns: u64,
+    sent_ns: u64,
+    bytes: u64,
+}
+
+/// The book.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    pace: Pace,
+    slots: Vec<Slot>,
+    free: Vec<usize>,
+    pub(super) handed_over: u64,
+    pub(super) delivered: u64,
+    pub(super) failed: u64,
+    pub(super) unknown: u64,
+    pub(super) aborted: u64,
+    bytes: u64,
+    causes: BTreeMap<String, u64>,
+    service: Latencies,
+    response: Latencies,
+    schedule_delay: Latencies,
+    interval: Latencies,
+    interval_start: (u64, u64, u64),
+    intervals: VecDeque<Interval>,
+    first_due_ns: u64,
+    last_ack_ns: u64,
+    /// Records delivered in the open transaction.
+    in_transaction: u64,
+    /// An abort is under way: what is purged now was aborted.
+    pub(super) aborting: bool,
+    pub(super) committed: u64,
+    pub(super) transactions_aborted: u64,
+}
+
+impl Ledger {
+    pub(super) fn new(pace: Pace, in_flight_max: usize) -> Ledger {
+        Ledger {
+            pace,
+            slots: vec![Slot::default(); in_flight_max],
+            free: (0..in_flight_max).rev().collect(),
+            handed_over: 0,
+            delivered: 0,
+            failed: 0,
+            unknown: 0,
+            aborted: 0,
+            bytes: 0,
+            causes: BTreeMap::new(),
+            service: Latencies::new(),
+            response: Latencies::new(),
+            schedule_delay: Latencies::new(),
+            interval: Latencies::new(),
+            interval_start: (0, 0, 0),
+            intervals: VecDeque::with_capacity(INTERVALS_SHOWN + 1),
+            first_due_ns: 0,
+            last_ack_ns: 0,
+            in_transaction: 0,
+            aborting: false,
+            committed: 0,
+            transactions_aborted: 0,
+        }
+    }
+
+    /// Sets the moment that times are told from.
+    pub(super) fn begin(&mut self, first_due_ns: u64) {
+        self.first_due_ns = first_due_ns;
+        self.last_ack_ns = first_due_ns;
+        self.interval_start.0 = first_due_ns;
+    }
+
+    /// A slot for a record that is about to be handed over; `None` while as many are in flight as
+    /// the client may hold.
+    pub(super) fn open(&mut self, due_ns: u64, sent_ns: u64, bytes: u64) -> Option<usize> {
+        let slot = self.free.pop()?;
+        self.slots[slot] = Slot { due_ns, sent_ns, bytes };
+        self.handed_over += 1;
+        Some(slot)
+    }
+
+    /// The client did not take the record after all: as if it had not been opened.
+    pub(super) fn cancel(&mut self, slot: usize) {
+        self.free.push(slot);
+        self.handed_over -= 1;
+    }
+
+    /// The record was taken.
+    pub(super) fn taken(&mut self, slot: usize) {
+        if self.pace != Pace::Unlimited {
+            let Slot { due_ns, sent_ns, .. } = self.slots[slot];
+            self.schedule_delay.record_ns(sent_ns.saturating_sub(due_ns));
+        }
+    }
+
+    /// A record that the client refused for good.
+    pub(super) fn refused(&mut self, cause: &str) {
+        self.handed_over += 1;
+        self.count_failure(cause);
+    }
+
+    fn report(&mut self, slot: usize, error: Option<RDKafkaErrorCode>, now_ns: u64) {
+        let Some(Slot { due_ns, sent_ns, bytes }) = self.slots.get(slot).copied() else { return };
+        self.free.push(slot);
+        match error {
+            None => {
+                let service_ns = now_ns.saturating_sub(sent_ns);
+                self.delivered += 1;
+                self.in_transaction += 1;
+                self.bytes += bytes;
+                self.last_ack_ns = now_ns;
+                self.service.record_ns(service_ns);
+                if self.pace == Pace::Unlimited {
+                    self.interval.record_ns(service_ns);
+                } else {
+                    let response_ns = now_ns.saturating_sub(due_ns);
+                    self.response.record_ns(response_ns);
+                    self.interval.record_ns(response_ns);
+                }
+            }
+            Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) if self.aborting => {
+                self.aborted += 1;
+            }
+            Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => self.unknown += 1,
+            Some(code) => self.count_failure(&code.to_string()),
+        }
+    }
+
+    fn count_failure(&mut self, cause: &str) {
+        self.failed += 1;
+        let known = self.causes.contains_key(cause) || self.causes.len() < CAUSES_MAX;
+        *self.causes.entry(if known { cause.to_owned() } else { "other".to_owned() }).or_default() += 1;
+    }
+
+    pub(super) fn transaction_begun(&mut self) {
+        self.in_transaction = 0;
+    }
+
+    pub(super) fn transaction_committed(&mut self) {
+        self.committed += 1;
+        self.in_transaction = 0;
+    }
+
+    /// What was acknowledged in the transaction was not delivered after all.
+    pub(super) fn transaction_aborted(&mut self) {
+        self.transactions_aborted += 1;
+        self.delivered -= self.in_transaction;
+        self.aborted += self.in_transaction;
+        self.in_transaction = 0;
+    }
+
+    pub(super) fn in_flight(&self) -> u64 {
+        self.handed_over - self.delivered - self.failed - self.unknown - self.aborted
+    }
+
+    /// Ends the current interval.
+    pub(super) fn end_interval(&mut self, now_ns: u64) {
+        let (start_ns, delivered, failed) = self.interval_start;
+        let summary = self.interval.summary();
+        let interval = Interval {
+            start_ms: start_ns.saturating_sub(self.first_due_ns) / 1_000_000,
+            length_ms: now_ns.saturating_sub(start_ns) / 1_000_000,
+            delivered: (self.delivered + self.aborted).saturating_sub(delivered),
+            failed: self.failed - failed,
+            p50_us: summary.p50_us,
+            p99_us: summary.p99_us,
+            max_us: summary.max_us,
+        };
+        self.intervals.push_back(interval);
+        if self.intervals.len() > INTERVALS_SHOWN {
+            self.intervals.pop_front();
+        }
+        self.interval.clear();
+        self.interval_start = (now_ns, self.delivered + self.aborted, self.failed);
+    }
+
+    /// Everything so far.
+    pub(super) fn status(&self) -> ProduceBenchStatus {
+        let elapsed_ns = self.last_ack_ns.saturating_sub(self.first_due_ns);
+        let paced = self.pace != Pace::Unlimited;
+        ProduceBenchStatus {
+            total_sent: self.delivered,
+            average_latency_ms: (self.service.mean_us() / 1000.0) as f32,
+            p50_latency_ms: self.service.java_quantile_ms(0.5),
+            p95_latency_ms: self.service.java_quantile_ms(0.95),
+            p99_latency_ms: self.service.java_quantile_ms(0.99),
+            transactions_committed: self.committed,
+            transactions_aborted: self.transactions_aborted,
+            messages_aborted: self.aborted,
+            handed_over: self.handed_over,
+            in_flight: self.in_flight(),
+            failed: self.failed,
+            unknown: self.unknown,
+            errors: self.causes.clone(),
+            bytes_sent: self.bytes,
+            elapsed_ms: elapsed_ns / 1_000_000,
+            messages_per_sec: match elapsed_ns {
+                0 => 0.0,
+                ns => (self.delivered as f64 / (ns as f64 / 1e9) * 10.0).round() / 10.0,
+            },
+            target_messages_per_sec: match self.pace {
+                Pace::PerSecond(rate) => Some(rate),
+                Pace::Unlimited => None,
+            },
+            service_time: self.service.summary(),
+            response_time: paced.then(|| self.response.summary()),
+            schedule_delay: paced.then(|| self.schedule_delay.summary()),
+            ended_early: None,
+            warnings: Vec::new(),
+            intervals: self.intervals.iter().copied().collect(),
+        }
+    }
+
+    /// Why the task failed, if it did.
+    pub(super) fn verdict(&self) -> Result<(), String> {
+        let mut parts = Vec::new();
+        if self.failed > 0 {
+            let causes: Vec<_> =
+                self.causes.iter().map(|(cause, count)| format!("{count} × {cause}")).collect();
+            parts.push(format!("{} were not delivered ({})", self.failed, causes.join(", ")));
+        }
+        if self.unknown > 0 {
+            parts.push(format!(
+                "the fate of {} is unknown (in flight when the time to stop was over)",
+                self.unknown
+            ));
+        }
+        match parts.is_empty() {
+            true => Ok(()),
+            false => Err(format!("of {} messages {}", self.handed_over, parts.join(" and "))),
+        }
+    }
+}
+
+/// Enters delivery reports into the ledger; also the client's way to the log.
+#[derive(Debug, Clone)]
+pub(super) struct Deliveries {
+    ledger: Arc<Mutex<Ledger>>,
+    watch: Stopwatch,
+}
+
+impl Deliveries {
+    pub(super) fn new(ledger: Ledger, watch: Stopwatch) -> Deliveries {
+        Deliveries { ledger: Arc::new(Mutex::new(ledger)), watch }
+    }
+
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        ClientLog.log(level, facility, text);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        ClientLog.error(error, reason);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, slot: usize) {
+        let error = match result {
+            Ok(_) => None,
+            Err((error, _)) => Some(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown)),
+        };
+        self.ledger().report(slot, error, self.watch.elapsed_ns());
+    }
+}
