@@ -4,6 +4,7 @@
 
 mod client_config;
 mod clock;
+mod created_topics;
 mod embedded;
 mod generators;
 mod kafka;
@@ -21,6 +22,7 @@ pub use client_config::{
     ConfigErrors, HostPort, JavaProperties, Ours, Role, SaslCredentials, Translated, is_secret, merge,
     redact, translate,
 };
+pub use created_topics::CreatedTopics;
 pub use embedded::EmbeddedBroker;
 pub use generators::{
     ConstantPayload, GaussianSizes, JavaRandom, MAX_PAYLOAD_BYTES, PAYLOAD, PayloadGenerator, Payloads,

@@ -22,6 +22,7 @@ use trogdor_core::{
 pub use status::{Interval, ProduceBenchStatus};
 
 use crate::client_config::{JavaProperties, Role, Translated, merge, translate};
+use crate::created_topics::CreatedTopics;
 use crate::embedded::EmbeddedBroker;
 use crate::generators::{PAYLOAD, PayloadGenerator, TRANSACTION, TransactionGenerator};
 use crate::kafka::resolve;
@@ -304,6 +305,9 @@ impl ProduceBenchWorker {
         let admin = self.admin(&translated, ctx)?;
         ctx.status.set(format!("Creating {} topic(s)", topics.len()));
         let mut setup = set_up(&*admin, &topics).await?;
+        if let Some(created) = ctx.extensions.get::<CreatedTopics>() {
+            created.add(&translated, &setup.created);
+        }
         ctx.status.set(format!("Created {} topic(s)", topics.len()));
         setup.warnings.extend(translated.notes.iter().map(|note| format!("admin client: {note}")));
         Ok(setup)

@@ -2,9 +2,11 @@
 //! its own. It shares a stop flag and a status slot with the rest of the world and nothing else.
 //! It creates no topics and judges nothing.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig};
 use trogdor_core::StatusSlot;
@@ -143,6 +145,7 @@ impl Publisher<'_> {
 
 impl Sender<'_> {
     fn run(&mut self) -> Result<(), String> {
+        self.wait_for_metadata()?;
         if self.job.transactions.is_some() && self.job.messages_max > 0 {
             self.init_transactions()?;
         }
@@ -153,6 +156,29 @@ impl Sender<'_> {
         let ended = self.end_transaction(sent.is_ok());
         self.drain();
         sent.and(ended)
+    }
+
+    /// Java's producer waits for a topic's metadata in its first send, outside of any latency.
+    fn wait_for_metadata(&self) -> Result<(), String> {
+        let limit_ms = self.job.translated.ours.max_block_ms;
+        let since_ns = self.watch.elapsed_ns();
+        let topics: BTreeSet<_> = self.job.targets.iter().map(|target| target.topic.as_str()).collect();
+        for topic in topics {
+            while !self.knows(topic) && !self.flag.is_set() {
+                if (self.watch.elapsed_ns() - since_ns) / 1_000_000 >= limit_ms {
+                    return Err(format!("Topic {topic} not present in metadata after {limit_ms} ms."));
+                }
+                self.producer.poll(Duration::from_millis(5));
+            }
+        }
+        Ok(())
+    }
+
+    fn knows(&self, topic: &str) -> bool {
+        const LOOK_LIMIT: Duration = Duration::from_millis(500);
+        let metadata = self.producer.client().fetch_metadata(Some(topic), LOOK_LIMIT);
+        let found = |topics: &[MetadataTopic]| topics.iter().any(|t| t.error().is_none());
+        metadata.is_ok_and(|metadata| found(metadata.topics()))
     }
 
     fn send_all(&mut self, start_ns: u64) -> Result<(), String> {

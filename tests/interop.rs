@@ -1,0 +1,120 @@
+//! The Java original as a peer: its coordinator drives our agent, our coordinator drives its agent,
+//! its command line talks to our daemons. Each runs a NoOp and a ProduceBench to DONE.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use trogdor_lab::{JavaTrogdor, free_port};
+
+use crate::support::{Daemon, kafka, platform, stderr, stdout, topic, trogdor};
+
+fn no_op() -> String {
+    json!({"class": "org.apache.kafka.trogdor.task.NoOpTaskSpec", "startMs": 0, "durationMs": 300}).to_string()
+}
+
+/// A topic that exists already: Java's producer loses records on one that was created a moment ago.
+async fn produce_bench(test: &str) -> String {
+    let topic = topic(test);
+    let spec = json!({
+        "class": "org.apache.kafka.trogdor.workload.ProduceBenchSpec",
+        "durationMs": 60_000,
+        "producerNode": "node0",
+        "bootstrapServers": kafka().await.bootstrap(),
+        "targetMessagesPerSec": 2000,
+        "maxMessages": 0,
+        "activeTopics": {topic: {"numPartitions": 3, "replicationFactor": 1}},
+    });
+    let made = trogdor(&["run", "--quiet", &spec.to_string()]).await;
+    assert!(made.status.success(), "{}", stderr(&made));
+    let mut spec = spec;
+    spec["maxMessages"] = json!(1000);
+    spec.to_string()
+}
+
+/// Our client waits for a task, at whichever coordinator.
+async fn wait(target: &str, id: &str) -> Value {
+    let waited = trogdor(&["client", "wait", "-t", target, "-i", id, "--timeout", "60", "--json"]).await;
+    assert!(waited.status.success(), "{}{}", stdout(&waited), stderr(&waited));
+    serde_json::from_str(&stdout(&waited)).unwrap()
+}
+
+/// Creates both tasks with our client and waits for their ends.
+async fn run_both(target: &str, test: &str) {
+    for (id, spec) in [("noop", no_op()), ("bench", produce_bench(test).await)] {
+        let created = trogdor(&["client", "createTask", "-t", target, "-i", id, "-s", &spec]).await;
+        assert_eq!(stdout(&created), format!("Sent CreateTaskRequest for task {id}.\n"), "{}", stderr(&created));
+        let state = wait(target, id).await;
+        assert_eq!((&state["state"], &state["error"]), (&json!("DONE"), &Value::Null), "{state}");
+        if id == "bench" {
+            assert_eq!(state["status"]["totalSent"], 1000, "{state}");
+        }
+    }
+}
+
+fn ports() -> (u16, u16) {
+    (free_port().unwrap(), free_port().unwrap())
+}
+
+fn config(folder: &Path, (agent, coordinator): (u16, u16)) -> std::path::PathBuf {
+    platform(folder, &[("node0", Some(agent), Some(coordinator))])
+}
+
+#[tokio::test]
+async fn a_java_coordinator_drives_our_agent() {
+    let java = JavaTrogdor::fetch().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let ports = ports();
+    let config = config(folder.path(), ports);
+    let _agent = Daemon::start("agent", &config, "node0", &[]).await;
+    let coordinator = java.coordinator(&config, "node0", ports.1).await.unwrap();
+    run_both(&format!("127.0.0.1:{}", ports.1), "java-coordinator").await;
+    coordinator.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn our_coordinator_drives_a_java_agent() {
+    let java = JavaTrogdor::fetch().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let ports = ports();
+    let config = config(folder.path(), ports);
+    let agent = java.agent(&config, "node0", ports.0).await.unwrap();
+    let coordinator = Daemon::start("coordinator", &config, "node0", &[]).await;
+    run_both(&coordinator.target(), "java-agent").await;
+    let nodes = trogdor(&["client", "nodes", "-t", &coordinator.target(), "--json"]).await;
+    let nodes: Value = serde_json::from_str(&stdout(&nodes)).unwrap();
+    assert_eq!(nodes["nodes"]["node0"]["kind"], "java", "{nodes}");
+    agent.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_java_command_line_works_with_our_daemons() {
+    let java = JavaTrogdor::fetch().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let ports = ports();
+    let config = config(folder.path(), ports);
+    let agent = Daemon::start("agent", &config, "node0", &[]).await;
+    let coordinator = Daemon::start("coordinator", &config, "node0", &[]).await;
+    let target = coordinator.target();
+    for (id, spec) in [("noop", no_op()), ("bench", produce_bench("java-client").await)] {
+        let created = java.client(&["createTask", "-t", &target, "-i", id, "-s", &spec]).await.unwrap();
+        assert_eq!(created.stdout, format!("Sent CreateTaskRequest for task {id}.\n"), "{}", created.stderr);
+        wait(&target, id).await;
+        let shown = java.client(&["showTask", "-t", &target, "-i", id, "-v"]).await.unwrap();
+        assert!(shown.stdout.contains("is DONE. FINISHED at "), "{}{}", shown.stdout, shown.stderr);
+        // The same question, the same answer, byte for byte.
+        let ours = trogdor(&["client", "showTask", "-t", &target, "-i", id, "--json"]).await;
+        let theirs = java.client(&["showTask", "-t", &target, "-i", id, "--json"]).await.unwrap();
+        assert_eq!(theirs.stdout, stdout(&ours));
+    }
+    let tasks = java.client(&["showTasks", "-t", &target]).await.unwrap();
+    assert_eq!(tasks.code, 0, "{}", tasks.stderr);
+    let agent_target = agent.target();
+    let status = java.agent_client(&["status", "-t", &agent_target]).await.unwrap();
+    assert!(status.stdout.starts_with("Agent is running at "), "{}{}", status.stdout, status.stderr);
+    for command in ["stopTask", "destroyTask"] {
+        let sent = java.client(&[command, "-t", &target, "-i", "noop"]).await.unwrap();
+        assert_eq!(sent.code, 0, "{}", sent.stderr);
+    }
+    let shutdown = java.client(&["shutdown", "-t", &target]).await.unwrap();
+    assert_eq!(shutdown.code, 0, "the original's own coordinator fails here: {}", shutdown.stderr);
+}

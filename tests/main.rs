@@ -1,0 +1,11 @@
+//! End-to-end tests of all crates in one binary, since librdkafka is slow to link. They need Java
+//! and Maven for real brokers and for the Java original; without them they fail, they do not skip.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod cli;
+mod interop;
+mod produce_bench;
+mod run;
+mod support;
+mod workspace;

@@ -1,0 +1,288 @@
+//! ProduceBench against a real broker: what it writes, what it counts, how it ends.
+
+use std::time::Duration;
+
+use serde_json::json;
+use trogdor::workloads::{
+    PartitionsSpec, PayloadGenerator, ProduceBenchSpec, ProduceBenchStatus, TopicsSpec,
+    TransactionGenerator,
+};
+use trogdor_core::api::CoordinatorApi as _;
+use trogdor_core::{Cluster, TaskResult};
+
+use crate::support::{kafka, read_topic, topic};
+
+fn topics(name: &str, partitions: i32) -> TopicsSpec {
+    let mut topics = TopicsSpec::default();
+    let spec = PartitionsSpec { num_partitions: partitions, replication_factor: 1, ..PartitionsSpec::default() };
+    topics.topics.insert(name.to_owned(), spec);
+    topics
+}
+
+async fn spec(topic: &str, partitions: i32, messages: i64) -> ProduceBenchSpec {
+    ProduceBenchSpec {
+        duration_ms: 60_000,
+        producer_node: "node0".to_owned(),
+        bootstrap_servers: kafka().await.bootstrap().to_owned(),
+        target_messages_per_sec: 100_000,
+        max_messages: messages,
+        active_topics: topics(topic, partitions),
+        ..ProduceBenchSpec::default()
+    }
+}
+
+fn cluster() -> Cluster {
+    trogdor::cluster().unwrap().start()
+}
+
+async fn run(spec: &ProduceBenchSpec) -> TaskResult {
+    cluster().run(spec).await.unwrap()
+}
+
+fn status(result: &TaskResult) -> ProduceBenchStatus {
+    result.status().unwrap_or_else(|error| panic!("{error}: {:?}", result.state))
+}
+
+#[tokio::test]
+async fn every_record_is_what_the_generators_say() {
+    let topic = topic("bytes");
+    let values = json!({"type": "randomComponent", "seed": 5, "components": [
+        {"percent": 60, "component": {"type": "uniformRandom", "size": 100, "seed": 9, "padding": 10}},
+        {"percent": 30, "component": {"type": "sequential", "size": 12, "startOffset": 3}},
+        {"percent": 10, "component": {"type": "null"}}]});
+    let values: PayloadGenerator = serde_json::from_value(values).unwrap();
+    let spec = ProduceBenchSpec { value_generator: values.clone(), ..spec(&topic, 3, 3000).await };
+    let result = run(&spec).await.ok().unwrap();
+    let status = status(&result);
+    assert_eq!((status.total_sent, status.handed_over, status.failed, status.unknown), (3000, 3000, 0, 0));
+    assert_eq!(status.service_time.count, 3000);
+    assert_eq!(status.response_time.unwrap().count, 3000);
+
+    let found = read_topic(&spec.bootstrap_servers, &topic, "read_uncommitted");
+    let mut keys = PayloadGenerator::default_key().start().unwrap();
+    let mut values = values.start().unwrap();
+    let mut positions = [0; 3];
+    for position in 0..3000_i64 {
+        // Records take turns over the partitions.
+        let partition = (position % 3) as usize;
+        let (key, value) = &found[&(partition as i32)][positions[partition]];
+        assert_eq!(key.as_deref(), keys.at(position, || 0), "key {position}");
+        assert_eq!(value.as_deref(), values.at(position, || 0), "value {position}");
+        positions[partition] += 1;
+    }
+    assert_eq!(found.values().map(Vec::len).collect::<Vec<_>>(), [1000; 3]);
+}
+
+#[tokio::test]
+async fn ranges_name_topics_and_inactive_ones_stay_empty() {
+    let (active, inactive) = (topic("active"), topic("inactive"));
+    let spec = ProduceBenchSpec {
+        active_topics: topics(&format!("{active}[1-3]"), 2),
+        inactive_topics: topics(&inactive, 4),
+        ..spec("", 1, 600).await
+    };
+    run(&spec).await.ok().unwrap();
+    for number in 1..=3 {
+        let found = read_topic(&spec.bootstrap_servers, &format!("{active}{number}"), "read_uncommitted");
+        assert_eq!(found.values().map(Vec::len).collect::<Vec<_>>(), [100, 100]);
+    }
+    let found = read_topic(&spec.bootstrap_servers, &inactive, "read_uncommitted");
+    assert_eq!(found.values().map(Vec::len).collect::<Vec<_>>(), [0; 4]);
+}
+
+#[tokio::test]
+async fn a_configured_partitioner_spreads_over_topics_evenly() {
+    let (narrow, wide) = (topic("narrow"), topic("wide"));
+    let mut both = topics(&narrow, 1);
+    both.topics.extend(topics(&wide, 5).topics);
+    let spec =
+        ProduceBenchSpec { active_topics: both, use_configured_partitioner: true, ..spec("", 1, 1000).await };
+    run(&spec).await.ok().unwrap();
+    for topic in [narrow, wide] {
+        let found = read_topic(&spec.bootstrap_servers, &topic, "read_uncommitted");
+        assert_eq!(found.values().map(Vec::len).sum::<usize>(), 500, "{topic}");
+    }
+}
+
+#[tokio::test]
+async fn explicit_assignments_and_topic_configs_reach_the_broker() {
+    let topic = topic("assigned");
+    let mut spec = spec(&topic, 1, 100).await;
+    let partitions = spec.active_topics.topics.get_mut(&topic).unwrap();
+    partitions.partition_assignments = [(0, vec![1]), (1, vec![1])].into();
+    partitions.configs = [("retention.ms".to_owned(), "123456789".to_owned())].into();
+    run(&spec).await.ok().unwrap();
+    // A second task finds the topic as it asks for, or says what is different.
+    assert_eq!(status(&run(&spec).await.ok().unwrap()).warnings, [""; 0]);
+    let partitions = spec.active_topics.topics.get_mut(&topic).unwrap();
+    partitions.configs = [("retention.ms".to_owned(), "5".to_owned())].into();
+    let warnings = status(&run(&spec).await.ok().unwrap()).warnings;
+    assert_eq!(warnings, [format!("topic {topic:?} exists, but its retention.ms is 123456789, not 5")]);
+}
+
+#[tokio::test]
+async fn an_existing_topic_with_other_partitions_is_refused_in_the_originals_words() {
+    let topic = topic("mismatch");
+    run(&spec(&topic, 2, 10).await).await.ok().unwrap();
+    let result = run(&spec(&topic, 3, 10).await).await;
+    let expected = format!(
+        "Topic '{topic}' exists, but has 2 partitions, while requested  number of partitions is 3"
+    );
+    assert_eq!(result.error(), Some(expected.as_str()));
+}
+
+#[tokio::test]
+async fn committed_transactions_are_what_a_reader_sees() {
+    let topic = topic("transactions");
+    let spec = ProduceBenchSpec {
+        transaction_generator: Some(TransactionGenerator::Uniform { messages_per_transaction: 100 }),
+        ..spec(&topic, 1, 250).await
+    };
+    let status = status(&run(&spec).await.ok().unwrap());
+    // The last one is not full; it is committed all the same.
+    assert_eq!((status.transactions_committed, status.transactions_aborted), (3, 0));
+    assert_eq!(status.total_sent, 250);
+    let found = read_topic(&spec.bootstrap_servers, &topic, "read_committed");
+    assert_eq!(found[&0].len(), 250);
+}
+
+#[tokio::test]
+async fn a_stopped_transaction_is_aborted_and_its_records_are_not_counted() {
+    let topic = topic("aborted");
+    let spec = ProduceBenchSpec {
+        target_messages_per_sec: 500,
+        max_messages: 1_000_000,
+        transaction_generator: Some(TransactionGenerator::Uniform { messages_per_transaction: 400 }),
+        ..spec(&topic, 1, 0).await
+    };
+    let cluster = cluster();
+    let id = cluster.create("foo", &spec).await.unwrap();
+    // The first status comes after a second, in the second transaction.
+    loop {
+        let state = cluster.coordinator().await_task(id.clone(), Duration::from_millis(50)).await.unwrap();
+        if state.status().get("transactionsCommitted").and_then(|n| n.as_u64()) >= Some(1) {
+            break;
+        }
+        assert!(!state.is_done(), "{state:?}");
+    }
+    cluster.coordinator().stop_task(id.clone()).await.unwrap();
+    let result = cluster.wait(&id).await.unwrap().ok().unwrap();
+    let status = status(&result);
+    assert_eq!(status.transactions_aborted, 1, "{status:?}");
+    assert_eq!(status.total_sent, status.transactions_committed * 400);
+    assert_eq!(status.handed_over, status.total_sent + status.messages_aborted);
+    assert!(status.ended_early.unwrap().contains("of 1000000 messages"));
+    let found = read_topic(&spec.bootstrap_servers, &topic, "read_committed");
+    assert_eq!(found[&0].len() as u64, status.total_sent);
+}
+
+#[tokio::test]
+async fn failed_deliveries_are_counted_and_fail_the_task() {
+    let topic = topic("too-large");
+    let mut spec = spec(&topic, 1, 50).await;
+    let partitions = spec.active_topics.topics.get_mut(&topic).unwrap();
+    partitions.configs = [("max.message.bytes".to_owned(), "300".to_owned())].into();
+    let result = run(&spec).await;
+    let status = status(&result);
+    assert_eq!((status.total_sent, status.failed, status.handed_over), (0, 50, 50));
+    assert_eq!(status.service_time.count, 0, "failures are no latencies");
+    assert_eq!(status.errors.values().sum::<u64>(), 50);
+    let error = result.error().unwrap();
+    assert!(error.starts_with("of 50 messages 50 were not delivered (50 × "), "{error}");
+}
+
+#[tokio::test]
+async fn a_record_that_can_never_be_sent_fails_with_javas_sentence() {
+    let mut spec = spec(&topic("request-size"), 1, 3).await;
+    spec.producer_conf.insert("max.request.size".to_owned(), "400".to_owned());
+    let result = run(&spec).await;
+    let error = result.error().unwrap();
+    assert!(error.contains("larger than 400, which is the value of the max.request.size"), "{error}");
+    assert_eq!(status(&result).failed, 3);
+}
+
+#[tokio::test]
+async fn a_task_whose_time_is_over_says_how_far_it_came() {
+    let spec = ProduceBenchSpec {
+        duration_ms: 1500,
+        target_messages_per_sec: 20,
+        ..spec(&topic("early"), 1, 1000).await
+    };
+    let result = run(&spec).await.ok().unwrap();
+    let status = status(&result);
+    assert!(status.total_sent < 40, "{status:?}");
+    let expected = format!("ended after {} of 1000 messages", status.total_sent);
+    assert_eq!(status.ended_early.as_deref(), Some(expected.as_str()));
+    assert_eq!(status.in_flight, 0);
+}
+
+#[tokio::test]
+async fn a_rate_of_zero_is_ten_per_second_with_a_warning() {
+    let spec = ProduceBenchSpec { target_messages_per_sec: 0, ..spec(&topic("zero"), 1, 5).await };
+    let status = status(&run(&spec).await.ok().unwrap());
+    assert_eq!(status.target_messages_per_sec, Some(10));
+    assert!(status.warnings[0].starts_with("targetMessagesPerSec is 0"), "{:?}", status.warnings);
+}
+
+#[tokio::test]
+async fn full_rate_has_no_response_time() {
+    let spec = ProduceBenchSpec { unlimited: true, ..spec(&topic("full"), 3, 20_000).await };
+    let status = status(&run(&spec).await.ok().unwrap());
+    assert_eq!((status.total_sent, status.response_time, status.schedule_delay), (20_000, None, None));
+}
+
+#[tokio::test]
+async fn properties_without_a_counterpart_are_refused_and_unknown_ones_noted() {
+    let mut refused = spec(&topic("refused"), 1, 5).await;
+    refused.producer_conf.insert("interceptor.classes".to_owned(), "a.b.C".to_owned());
+    refused.common_client_conf.insert("linger.ms".to_owned(), "0x10".to_owned());
+    let error = run(&refused).await.error().unwrap().to_owned();
+    assert!(error.contains("interceptor.classes names Java classes, which cannot run here"), "{error}");
+    assert!(error.contains("Invalid value 0x10 for configuration linger.ms"), "{error}");
+
+    let mut noted = spec(&topic("noted"), 1, 5).await;
+    noted.producer_conf.insert("lingerms".to_owned(), "5".to_owned());
+    let warnings = status(&run(&noted).await.ok().unwrap()).warnings;
+    assert!(warnings.iter().any(|text| text.contains("lingerms") && text.contains("linger.ms")), "{warnings:?}");
+}
+
+#[tokio::test]
+async fn several_nodes_each_send_all() {
+    let topic = topic("several");
+    let spec = ProduceBenchSpec {
+        producer_node: String::new(),
+        producer_nodes: vec!["node0".into(), "node1".into()],
+        ..spec(&topic, 1, 100).await
+    };
+    let cluster = trogdor::cluster().unwrap().nodes(["node0", "node1"]).start();
+    let result = cluster.run(&spec).await.unwrap().ok().unwrap();
+    assert_eq!(result.state.status()["node1"]["totalSent"], 100);
+    assert_eq!(read_topic(&spec.bootstrap_servers, &topic, "read_uncommitted")[&0].len(), 200);
+}
+
+#[tokio::test]
+async fn nothing_is_sent_where_no_topic_is_active() {
+    let spec = ProduceBenchSpec { active_topics: TopicsSpec::default(), ..spec("", 1, 5).await };
+    let result = run(&spec).await;
+    assert_eq!(result.error(), Some("You must specify at least one active topic."));
+}
+
+#[tokio::test]
+async fn zero_messages_are_done_at_once_without_a_transaction() {
+    let spec = ProduceBenchSpec {
+        transaction_generator: Some(TransactionGenerator::Uniform { messages_per_transaction: 5 }),
+        ..spec(&topic("none"), 1, 0).await
+    };
+    let status = status(&run(&spec).await.ok().unwrap());
+    assert_eq!((status.total_sent, status.transactions_committed, status.ended_early), (0, 0, None));
+}
+
+#[tokio::test]
+async fn a_cluster_that_cannot_be_found_is_an_error_at_once() {
+    let spec = ProduceBenchSpec {
+        bootstrap_servers: "no-such-host.invalid:9092".to_owned(),
+        ..spec(&topic("nowhere"), 1, 5).await
+    };
+    let result = run(&spec).await;
+    assert_eq!(result.error(), Some("No resolvable bootstrap urls given in bootstrap.servers"));
+}

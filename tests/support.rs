@@ -1,0 +1,147 @@
+//! What several end-to-end tests need: one shared broker, daemons as processes, a consumer that
+//! reads a topic from its beginning.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::Message as _;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::OnceCell;
+use trogdor_lab::Kafka;
+
+/// The built program.
+pub const TROGDOR: &str = env!("CARGO_BIN_EXE_trogdor");
+
+/// Longer than anything here takes, even where everything is slow.
+pub const LIMIT: Duration = Duration::from_secs(120);
+
+/// One broker for all tests; each uses topics of its own. It ends with the process.
+pub async fn kafka() -> &'static Kafka {
+    static KAFKA: OnceCell<Kafka> = OnceCell::const_new();
+    KAFKA.get_or_init(|| async { Kafka::start("4.3.1").await.unwrap() }).await
+}
+
+/// A topic name that no other test uses.
+pub fn topic(test: &str) -> String {
+    format!("{test}-{}", uuid())
+}
+
+fn uuid() -> String {
+    let bytes: [u8; 6] = std::array::from_fn(|_| rand_byte());
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn rand_byte() -> u8 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(0) as u8
+}
+
+/// Runs the program to its end.
+pub async fn trogdor(args: &[&str]) -> Output {
+    let run = Command::new(TROGDOR).args(args).env_remove("RUST_LOG").stdin(Stdio::null()).output();
+    tokio::time::timeout(LIMIT, run).await.expect("it ends").unwrap()
+}
+
+/// Standard output as text.
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// Standard error as text.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A daemon of ours as a process; killed when dropped.
+pub struct Daemon {
+    /// Held so that they live as long as the daemon.
+    _process: (Child, Lines<BufReader<ChildStdout>>),
+    port: u16,
+}
+
+impl Daemon {
+    /// Starts one and waits until it listens.
+    pub async fn start(kind: &str, config: &Path, node: &str, more: &[&str]) -> Daemon {
+        let mut child = Command::new(TROGDOR)
+            .arg(kind)
+            .arg("-c")
+            .arg(config)
+            .args(["-n", node])
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = tokio::time::timeout(LIMIT, lines.next_line()).await.expect("it starts").unwrap();
+        let first = first.expect("it says where it listens");
+        let port = first.trim_end_matches('.').rsplit(':').next().unwrap().parse();
+        let port = port.unwrap_or_else(|_| panic!("no port in {first:?}"));
+        Daemon { _process: (child, lines), port }
+    }
+
+    /// Where clients reach it.
+    pub fn target(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+}
+
+/// A platform file in a folder: nodes with their agent and coordinator ports.
+pub fn platform(folder: &Path, nodes: &[(&str, Option<u16>, Option<u16>)]) -> PathBuf {
+    let node = |(name, agent, coordinator): &(&str, Option<u16>, Option<u16>)| {
+        let mut fields = vec![r#""hostname": "127.0.0.1""#.to_owned()];
+        fields.extend(agent.map(|port| format!(r#""trogdor.agent.port": {port}"#)));
+        fields.extend(coordinator.map(|port| format!(r#""trogdor.coordinator.port": {port}"#)));
+        format!(r#""{name}": {{{}}}"#, fields.join(", "))
+    };
+    let nodes: Vec<_> = nodes.iter().map(node).collect();
+    let path = folder.join("trogdor.conf");
+    let text = format!(
+        r#"{{"platform": "org.apache.kafka.trogdor.basic.BasicPlatform", "nodes": {{{}}}}}"#,
+        nodes.join(", ")
+    );
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// Key and value of a record.
+pub type Record = (Option<Vec<u8>>, Option<Vec<u8>>);
+
+/// Everything that is in a topic, by partition, in order.
+pub fn read_topic(bootstrap: &str, topic: &str, isolation: &str) -> BTreeMap<i32, Vec<Record>> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", "reader")
+        .set("enable.auto.commit", "false")
+        .set("isolation.level", isolation)
+        .set("enable.partition.eof", "true")
+        .create()
+        .unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), LIMIT).unwrap();
+    let mut assignment = TopicPartitionList::new();
+    let mut records = BTreeMap::new();
+    for partition in metadata.topics()[0].partitions() {
+        assignment.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
+        records.insert(partition.id(), Vec::new());
+    }
+    consumer.assign(&assignment).unwrap();
+    let mut open = records.len();
+    while open > 0 {
+        match consumer.poll(LIMIT).expect("the topic can be read") {
+            Ok(message) => {
+                let record = (message.key().map(<[u8]>::to_vec), message.payload().map(<[u8]>::to_vec));
+                records.get_mut(&message.partition()).unwrap().push(record);
+            }
+            Err(rdkafka::error::KafkaError::PartitionEOF(_)) => open -= 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    records
+}

@@ -1,0 +1,36 @@
+//! The command line: `trogdor client` and `trogdor agent-client`, which take the place of the
+//! original's clients down to output and exit codes, and the small commands of our own. Everything
+//! talks to an API trait and prints to an [`Out`], so that tests need no process; how a daemon is
+//! reached, and the arguments of the daemons themselves, are not decided here.
+
+mod agent_client;
+mod answer;
+mod arguments;
+mod client;
+pub mod format;
+mod init;
+mod nodes;
+mod out;
+mod peer;
+mod spec;
+mod spec_argument;
+mod spec_help;
+mod usage;
+mod wait;
+
+pub use agent_client::{AgentClientArgs, agent_client};
+pub use client::{ClientArgs, client};
+pub use init::{InitArgs, PLATFORM_FILE, init};
+pub use out::{Captured, Out, Standard};
+pub use spec::{SpecArgs, spec};
+pub use spec_argument::{read_spec_argument, spec_source};
+pub use usage::{report_usage, usage_exit_code};
+
+/// All went well.
+pub const FINE: u8 = 0;
+/// The original's one code for every failure; from commands of our own: a task failed.
+pub const FAILED: u8 = 1;
+/// Bad input or usage, from commands of our own.
+pub const BAD_INPUT: u8 = 2;
+/// Something took longer than it was allowed to.
+pub const TIMED_OUT: u8 = 124;

@@ -1,0 +1,145 @@
+//! `trogdor agent`: the engine of an agent behind its REST interface, until somebody ends it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::sync::oneshot;
+use tracing::info;
+use trogdor_core::agent::{Agent, AgentConfig};
+use trogdor_core::api::AgentApi as _;
+use trogdor_core::{Catalog, Extensions, NodeName, SystemClock};
+
+use super::exec::{self, Report};
+use super::listen::ListenArgs;
+use super::signals::{self, Signals};
+use super::{out, platform};
+use crate::http::{Limits, Server, agent_routes};
+
+/// What an agent may take to exit on top of its grace period.
+const EXIT_MARGIN: Duration = Duration::from_secs(10);
+
+/// The options of `trogdor agent`.
+#[derive(Debug, Clone, Args)]
+pub struct AgentArgs {
+    /// The platform file
+    #[arg(short = 'c', long = "agent.config", value_name = "FILE")]
+    pub config: PathBuf,
+
+    /// This node's name in the platform file
+    #[arg(short = 'n', long = "node-name", value_name = "NAME")]
+    pub node_name: String,
+
+    /// Run one task here without a coordinator, then exit: its spec as JSON, or the path of a file with it
+    #[arg(short = 'e', long, value_name = "SPEC")]
+    pub exec: Option<String>,
+
+    /// With --exec: print one JSON object with `ok`, `status` and `error`, and nothing else
+    #[arg(long, requires = "exec")]
+    pub json: bool,
+
+    /// How long workers may take to stop before they are cut off
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub stop_grace: u64,
+
+    /// Where to listen
+    #[command(flatten)]
+    pub listen: ListenArgs,
+}
+
+/// Runs an agent until a request or a signal ends it, or until its one task is over. With
+/// `--exec` a port is opened only if the command line names one.
+pub async fn run(args: AgentArgs, catalog: Catalog) -> ExitCode {
+    match start(args, catalog).await {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            out::error_line(&format!("trogdor agent: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start(args: AgentArgs, catalog: Catalog) -> Result<u8, String> {
+    let node_name = NodeName::from(args.node_name.as_str());
+    let (topology, node) = platform::read(&args.config, &node_name)?;
+    let mut signals = Signals::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let server = if args.exec.is_none() || args.listen.is_given() {
+        let address = args.listen.address(&node, "trogdor.agent.port", node.agent_port())?;
+        Some(Server::bind(address).await.map_err(|error| error.to_string())?)
+    } else {
+        None
+    };
+    let stop_grace = Duration::from_secs(args.stop_grace);
+    let agent = Agent::start(AgentConfig {
+        node: node_name.clone(),
+        topology: topology.clone(),
+        catalog: catalog.clone(),
+        clock: SystemClock::shared(),
+        stop_grace,
+        extensions: Extensions::default(),
+    });
+    let handle = agent.handle();
+    let routes = agent_routes(Arc::new(handle.clone()), catalog.clone(), Limits::default());
+    let (ending, ended) = oneshot::channel::<()>();
+
+    // With --json, standard output is for one object.
+    let say = if args.json { out::error_line } else { out::line };
+    if let Some(server) = &server {
+        say(&format!("Listening on {}.", server.local_addr()));
+    }
+    if !args.json {
+        out::line("Starting agent process.");
+    }
+    let serving = async {
+        if let Some(server) = server {
+            // A sender that is gone means the same as a word from it.
+            server.serve(routes, async { drop(ended.await) }).await;
+        }
+    };
+    let living = async {
+        let code = match &args.exec {
+            None => live(agent, stop_grace, &mut signals).await,
+            Some(spec) => {
+                let job = exec::Job { spec, node: &node_name, topology: &topology, catalog: &catalog };
+                let (mut line, mut error_line) = (out::line, out::error_line);
+                let mut report = Report::new(args.json, &mut line, &mut error_line);
+                let code = exec::run(job, &handle, async || signals.next().await, &mut report).await;
+                if !args.json {
+                    out::line("Running agent shutdown hook.");
+                }
+                let patience = stop_grace + EXIT_MARGIN;
+                // All that can be left is a worker that does not stop: exec mode always ends.
+                let _ = tokio::time::timeout(patience, agent.shutdown()).await;
+                code
+            }
+        };
+        drop(ending);
+        code
+    };
+    let ((), code) = tokio::join!(serving, living);
+    Ok(code)
+}
+
+/// Waits for the end. The port stays open until the last worker has ended, so that a coordinator can
+/// watch them end; new work is refused meanwhile.
+async fn live(mut agent: Agent, stop_grace: Duration, signals: &mut Signals) -> u8 {
+    let handle = agent.handle();
+    let signal = tokio::select! {
+        () = agent.exited() => None,
+        signal = signals.next() => Some(signal),
+    };
+    out::line("Running agent shutdown hook.");
+    let Some(signal) = signal else { return 0 };
+    info!(signal, "stopping all workers");
+    let exited = async {
+        // An error means that it is exiting already.
+        let _ = handle.shutdown().await;
+        agent.exited().await;
+    };
+    tokio::select! {
+        over = tokio::time::timeout(stop_grace + EXIT_MARGIN, exited) => u8::from(over.is_err()),
+        signal = signals.next() => signals::exit_code(signal),
+    }
+}

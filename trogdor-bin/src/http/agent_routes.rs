@@ -1,0 +1,125 @@
+//! The agent's endpoints: the original's, and `watch`, the long poll of our own coordinator. They
+//! turn requests into calls and answers into JSON; what a call does is not known here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::header::{HeaderMap, USER_AGENT};
+use serde::Deserialize;
+use trogdor_core::api::{AgentApi, StartRule};
+use trogdor_core::messages::{
+    CREATE_WORKER, CreateWorkerRequest, Empty, STOP_WORKER, StopWorkerRequest, WatchResponse,
+};
+use trogdor_core::{Catalog, Spec, TaskId, WorkerId};
+use warp::{Filter, path};
+
+use super::answer::{NOTHING, Routes, answer, complete, query};
+use super::body::{Body, body, read};
+use super::errors::Refusal;
+use super::query::Query;
+use super::{JAVA_AGENT, LONGEST_POLL, Limits, RUN_MS};
+
+#[derive(Clone)]
+struct Context {
+    api: Arc<dyn AgentApi>,
+    catalog: Catalog,
+}
+
+/// All endpoints of an agent.
+pub fn agent_routes(api: Arc<dyn AgentApi>, catalog: Catalog, limits: Limits) -> Routes {
+    let context = Context { api, catalog };
+    let context = warp::any().map(move || context.clone());
+    let status = path!("agent" / "status")
+        .and(warp::get())
+        .and(context.clone())
+        .then(|context: Context| async move { answer(context.api.status().await.map_err(Refusal::from)) });
+    let uptime = path!("agent" / "uptime")
+        .and(warp::get())
+        .and(context.clone())
+        .then(|context: Context| async move { answer(context.api.uptime().await.map_err(Refusal::from)) });
+    let create = path!("agent" / "worker" / "create")
+        .and(warp::post())
+        .and(context.clone())
+        .and(warp::header::headers_cloned())
+        .and(body(limits))
+        .then(|context, headers, body| async { answer(create_worker(context, headers, body).await) });
+    let stop = path!("agent" / "worker" / "stop")
+        .and(warp::put())
+        .and(context.clone())
+        .and(body(limits))
+        .then(|context, body| async { answer(stop_worker(context, body).await) });
+    let destroy = path!("agent" / "worker")
+        .and(warp::delete())
+        .and(context.clone())
+        .and(query())
+        .then(|context, query| async { answer(destroy_worker(context, query).await) });
+    // No body is expected, and one that is there is nobody's business.
+    let shutdown = path!("agent" / "shutdown").and(warp::put()).and(context.clone()).then(
+        |context: Context| async move {
+            answer(context.api.shutdown().await.map(|()| NOTHING).map_err(Refusal::from))
+        },
+    );
+    let watch = path!("agent" / "watch")
+        .and(warp::get())
+        .and(context)
+        .and(query())
+        .then(|context, query| async { answer(watch(context, query).await) });
+    let routes = status.or(uptime).unify().or(create).unify().or(stop).unify().or(destroy).unify();
+    complete(routes.or(shutdown).unify().or(watch).unify())
+}
+
+/// The request as far as it goes: what is missing has sentences of its own.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CreateWorker {
+    #[serde(default)]
+    worker_id: WorkerId,
+    #[serde(default)]
+    task_id: TaskId,
+    spec: Option<Spec>,
+}
+
+async fn create_worker(context: Context, headers: HeaderMap, body: Body) -> Result<Empty, Refusal> {
+    let start = start_rule(&headers)?;
+    let request: Option<CreateWorker> = read(body, &CREATE_WORKER, &context.catalog).await?;
+    let CreateWorker { worker_id, task_id, spec } = request.unwrap_or_default();
+    if task_id.as_str().is_empty() {
+        return Err(Refusal::invalid("Invalid empty task ID in createWorker request."));
+    }
+    let spec = spec.ok_or_else(|| Refusal::invalid("Invalid empty spec in createWorker request."))?;
+    context.api.create_worker(CreateWorkerRequest { worker_id, task_id, spec }, start).await?;
+    Ok(NOTHING)
+}
+
+/// Who asks tells when the worker begins: our coordinator says how long it may run, Java daemons
+/// are known by their name, and everybody else gets what the spec says.
+fn start_rule(headers: &HeaderMap) -> Result<StartRule, Refusal> {
+    if let Some(run_ms) = headers.get(RUN_MS) {
+        let run_ms = run_ms.to_str().ok().and_then(|text| text.trim().parse().ok());
+        let run_ms =
+            run_ms.ok_or_else(|| Refusal::invalid(format!("header {RUN_MS}: expected a whole number")))?;
+        return Ok(StartRule::AtOnce { run_ms });
+    }
+    let is_java = headers.get(USER_AGENT).is_some_and(|name| name == JAVA_AGENT);
+    Ok(if is_java { StartRule::UntilSpecEnd } else { StartRule::AtSpecStart })
+}
+
+async fn stop_worker(context: Context, body: Body) -> Result<Empty, Refusal> {
+    let request: Option<StopWorkerRequest> = read(body, &STOP_WORKER, &context.catalog).await?;
+    let request = request.ok_or_else(|| Refusal::invalid("Invalid empty body in stopWorker request."))?;
+    context.api.stop_worker(request.worker_id).await?;
+    Ok(NOTHING)
+}
+
+async fn destroy_worker(context: Context, query: Query) -> Result<Empty, Refusal> {
+    context.api.destroy_worker(WorkerId(query.number("workerId")?)).await?;
+    Ok(NOTHING)
+}
+
+async fn watch(context: Context, query: Query) -> Result<WatchResponse, Refusal> {
+    let since = query.number("since")?;
+    let since =
+        u64::try_from(since).map_err(|_| Refusal::invalid("query parameter since: it is negative"))?;
+    let wait_ms = query.number("waitMs")?.max(0) as u64;
+    Ok(context.api.watch(since, Duration::from_millis(wait_ms).min(LONGEST_POLL)).await?)
+}

@@ -1,0 +1,143 @@
+//! The coordinator's endpoints: the original's, and three of our own (`wait`, `workers`, `nodes`).
+//! They turn requests into calls and answers into JSON; what a call does is not known here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use trogdor_core::api::CoordinatorApi;
+use trogdor_core::messages::{
+    CREATE_TASK, CoordinatorShutdownRequest, CreateTaskRequest, Empty, SHUTDOWN, STOP_TASK, StopTaskRequest,
+    TasksResponse,
+};
+use trogdor_core::{Catalog, Spec, TaskId, TaskState};
+use warp::{Filter, path};
+
+use super::answer::{NOTHING, Routes, answer, complete, query, task_id};
+use super::body::{Body, body, read};
+use super::errors::Refusal;
+use super::query::Query;
+use super::{LONGEST_POLL, Limits};
+
+#[derive(Clone)]
+struct Context {
+    api: Arc<dyn CoordinatorApi>,
+    catalog: Catalog,
+}
+
+/// All endpoints of a coordinator.
+pub fn coordinator_routes(api: Arc<dyn CoordinatorApi>, catalog: Catalog, limits: Limits) -> Routes {
+    let context = Context { api, catalog };
+    let context = warp::any().map(move || context.clone());
+    let status = path!("coordinator" / "status")
+        .and(warp::get())
+        .and(context.clone())
+        .then(|context: Context| async move { answer(context.api.status().await.map_err(Refusal::from)) });
+    let uptime = path!("coordinator" / "uptime")
+        .and(warp::get())
+        .and(context.clone())
+        .then(|context: Context| async move { answer(context.api.uptime().await.map_err(Refusal::from)) });
+    let create = path!("coordinator" / "task" / "create")
+        .and(warp::post())
+        .and(context.clone())
+        .and(body(limits))
+        .then(|context, body| async { answer(create_task(context, body).await) });
+    let stop = path!("coordinator" / "task" / "stop")
+        .and(warp::put())
+        .and(context.clone())
+        .and(body(limits))
+        .then(|context, body| async { answer(stop_task(context, body).await) });
+    let destroy = path!("coordinator" / "tasks")
+        .and(warp::delete())
+        .and(context.clone())
+        .and(query())
+        .then(|context, query| async { answer(destroy_task(context, query).await) });
+    let list = path!("coordinator" / "tasks")
+        .and(warp::get())
+        .and(context.clone())
+        .and(query())
+        .then(|context, query| async { answer(tasks(context, query).await) });
+    let one = path!("coordinator" / "tasks" / String)
+        .and(warp::get())
+        .and(context.clone())
+        .then(|id, context| async { answer(task(id, context).await) });
+    let shutdown = path!("coordinator" / "shutdown")
+        .and(warp::put())
+        .and(context.clone())
+        .and(body(limits))
+        .then(|context, body| async { answer(shutdown(context, body).await) });
+    let original =
+        status.or(uptime).unify().or(create).unify().or(stop).unify().or(destroy).unify().or(list).unify();
+    let original = original.or(one).unify().or(shutdown).unify().boxed();
+
+    let wait = path!("coordinator" / "tasks" / String / "wait")
+        .and(warp::get())
+        .and(context.clone())
+        .and(query())
+        .then(|id, context, query| async { answer(wait(id, context, query).await) });
+    let workers = path!("coordinator" / "tasks" / String / "workers")
+        .and(warp::get())
+        .and(context.clone())
+        .then(|id: String, context: Context| async move {
+            answer(match task_id(&id) {
+                Ok(id) => context.api.task_workers(id).await.map_err(Refusal::from),
+                Err(refusal) => Err(refusal),
+            })
+        });
+    let nodes = path!("coordinator" / "nodes")
+        .and(warp::get())
+        .and(context)
+        .then(|context: Context| async move { answer(context.api.nodes().await.map_err(Refusal::from)) });
+    complete(original.or(wait).unify().or(workers).unify().or(nodes).unify())
+}
+
+/// The request as far as it goes: what is missing has sentences of its own.
+#[derive(Default, Deserialize)]
+struct CreateTask {
+    #[serde(default)]
+    id: TaskId,
+    spec: Option<Spec>,
+}
+
+async fn create_task(context: Context, body: Body) -> Result<Empty, Refusal> {
+    let request: Option<CreateTask> = read(body, &CREATE_TASK, &context.catalog).await?;
+    let CreateTask { id, spec } = request.unwrap_or_default();
+    if id.as_str().is_empty() {
+        return Err(Refusal::invalid("Invalid empty ID in createTask request."));
+    }
+    let spec = spec.ok_or_else(|| Refusal::invalid("Invalid empty spec in createTask request."))?;
+    context.api.create_task(CreateTaskRequest { id, spec }).await?;
+    Ok(NOTHING)
+}
+
+async fn stop_task(context: Context, body: Body) -> Result<Empty, Refusal> {
+    let request: Option<StopTaskRequest> = read(body, &STOP_TASK, &context.catalog).await?;
+    context.api.stop_task(request.map(|request| request.id).unwrap_or_default()).await?;
+    Ok(NOTHING)
+}
+
+async fn destroy_task(context: Context, query: Query) -> Result<Empty, Refusal> {
+    context.api.destroy_task(TaskId::from(query.text("taskId"))).await?;
+    Ok(NOTHING)
+}
+
+async fn tasks(context: Context, query: Query) -> Result<TasksResponse, Refusal> {
+    Ok(context.api.tasks(query.tasks_request()?).await?)
+}
+
+async fn task(id: String, context: Context) -> Result<TaskState, Refusal> {
+    Ok(context.api.task(task_id(&id)?).await?)
+}
+
+/// The Java client sends no body, which means what `{}` means.
+async fn shutdown(context: Context, body: Body) -> Result<Empty, Refusal> {
+    let request: Option<CoordinatorShutdownRequest> = read(body, &SHUTDOWN, &context.catalog).await?;
+    context.api.shutdown(request.unwrap_or_default().stop_agents).await?;
+    Ok(NOTHING)
+}
+
+async fn wait(id: String, context: Context, query: Query) -> Result<TaskState, Refusal> {
+    let wait_ms = query.number("timeoutMs")?.max(0) as u64;
+    let wait = Duration::from_millis(wait_ms).min(LONGEST_POLL);
+    Ok(context.api.await_task(task_id(&id)?, wait).await?)
+}

@@ -1,0 +1,113 @@
+//! The `trogdor` program as a library: REST server and client, daemons, command line, and
+//! `trogdor run`. One multi-call binary; every command is a thin skin over the engine.
+
+pub mod cli;
+pub mod daemon;
+pub mod http;
+pub mod run;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+use trogdor_core::Catalog;
+
+use cli::{Out, Standard};
+
+/// Trogdor: workloads and faults for Apache Kafka clusters.
+#[derive(Debug, Parser)]
+#[command(name = "trogdor", version, about, max_term_width = 100)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run specs here and now: coordinator and agents in this process
+    Run(run::RunArgs),
+    /// Run the agent of a node
+    #[command(arg_required_else_help = true)]
+    Agent(daemon::AgentArgs),
+    /// Run a coordinator
+    #[command(arg_required_else_help = true)]
+    Coordinator(daemon::CoordinatorArgs),
+    /// Talk to a coordinator
+    Client(cli::ClientArgs),
+    /// Talk to an agent
+    AgentClient(cli::AgentClientArgs),
+    /// Check and explain specs
+    Spec(cli::SpecArgs),
+    /// Write a platform file to begin with
+    Init(cli::InitArgs),
+}
+
+/// Runs the program with the process's arguments.
+pub fn main() -> ExitCode {
+    let argv: Vec<OsString> = std::env::args_os().collect();
+    let mut out = Standard::default();
+    let command = match Cli::try_parse_from(&argv) {
+        Ok(cli) => cli.command,
+        Err(error) => return ExitCode::from(cli::report_usage(&argv, &error, &mut out)),
+    };
+    start_log(&command);
+    let catalog = match trogdor::catalog() {
+        Ok(catalog) => catalog,
+        Err(error) => return fail(&mut out, &error.to_string()),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let code = match runtime {
+        Ok(runtime) => {
+            let code = runtime.block_on(dispatch(command, catalog, &mut out));
+            // Blocked helper threads (a name look-up, say) shall not delay the exit.
+            runtime.shutdown_background();
+            code
+        }
+        Err(error) => return fail(&mut out, &format!("no runtime: {error}")),
+    };
+    match out.failure() {
+        Some(failure) => fail(&mut out, &format!("standard output: {failure}")),
+        None => code,
+    }
+}
+
+fn fail(out: &mut dyn Out, text: &str) -> ExitCode {
+    out.err(&format!("trogdor: {text}\n"));
+    ExitCode::FAILURE
+}
+
+/// The log goes to standard error. Daemons tell more by themselves than commands, whose results it
+/// would clutter.
+fn start_log(command: &Command) {
+    let default = match command {
+        Command::Agent(_) | Command::Coordinator(_) => "info",
+        _ => "error",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+async fn dispatch(command: Command, catalog: Catalog, out: &mut Standard) -> ExitCode {
+    match command {
+        Command::Run(args) => ExitCode::from(run::run(args, &catalog, out).await),
+        Command::Agent(args) => daemon::agent(args, catalog).await,
+        Command::Coordinator(args) => daemon::coordinator(args, catalog).await,
+        Command::Client(args) => {
+            let connect = |target: &str| -> Arc<dyn trogdor_core::api::CoordinatorApi> {
+                Arc::new(http::CoordinatorClient::new(target, http::ClientOptions::default()))
+            };
+            ExitCode::from(cli::client(args, &catalog, &connect, out).await)
+        }
+        Command::AgentClient(args) => {
+            let connect = |target: &str| -> Arc<dyn trogdor_core::api::AgentApi> {
+                Arc::new(http::AgentClient::new(target, http::ClientOptions::default()))
+            };
+            ExitCode::from(cli::agent_client(args, &catalog, &connect, out).await)
+        }
+        Command::Spec(args) => ExitCode::from(cli::spec(args, &catalog, out)),
+        Command::Init(args) => ExitCode::from(cli::init(&args, out)),
+    }
+}

@@ -1,0 +1,208 @@
+//! `trogdor run SPEC…`: coordinator and agents in this process, no set-up. Reads and checks all
+//! specs, finds a broker for them, runs them together to their ends and tells what came out. The
+//! engine is that of the daemons; only the wire is left out.
+
+mod broker;
+mod output;
+mod plan;
+mod progress;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use trogdor_core::api::{ApiError, CoordinatorApi};
+use trogdor_core::coordinator::CoordinatorHandle;
+use trogdor_core::messages::{CreateTaskRequest, TasksRequest, TasksResponse};
+use trogdor_core::{Catalog, Cluster, Extensions};
+use trogdor_workloads::CreatedTopics;
+
+use crate::cli::{BAD_INPUT, FAILED, Out};
+use broker::Broker;
+use plan::Plan;
+use progress::Progress;
+
+/// A second interruption ended the run.
+const INTERRUPTED: u8 = 130;
+
+/// How often progress is looked at.
+const LOOK_PERIOD: Duration = Duration::from_millis(200);
+
+/// `trogdor run`.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// Specs: paths of JSON files, or inline JSON that begins with {
+    #[arg(required = true, value_name = "SPEC")]
+    pub specs: Vec<String>,
+    /// The cluster to use, in place of the specs' own bootstrapServers
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "kafka")]
+    pub bootstrap: Option<String>,
+    /// Start a real Apache Kafka broker of this version for the run (needs Java; fetched by Maven)
+    #[arg(long, value_name = "VERSION", num_args = 0..=1, default_missing_value = "4.3.1")]
+    pub kafka: Option<String>,
+    /// Print one JSON object and nothing else on standard output
+    #[arg(long)]
+    pub json: bool,
+    /// Allow fault classes, which break this machine on purpose
+    #[arg(long)]
+    pub allow_faults: bool,
+    /// Delete the topics that the run created
+    #[arg(long)]
+    pub delete_topics: bool,
+    /// Seconds that a task may take to end after it was told to
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub stop_grace: u64,
+    /// No progress line
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// Runs specs to their ends and gives the exit code: 0 only if every task ended without error, 1 if
+/// one failed, 2 for bad input, 4 if one ended before it had sent all it should, 130 if interrupted.
+pub async fn run(args: RunArgs, catalog: &Catalog, out: &mut dyn Out) -> u8 {
+    // From the first moment on: an interruption shall never leave a broker behind.
+    let mut interrupts = match Interrupts::new() {
+        Ok(interrupts) => interrupts,
+        Err(error) => return refuse(out, &[format!("signals cannot be waited for: {error}")], FAILED),
+    };
+    let mut plan = match Plan::read(&args, catalog) {
+        Ok(plan) => plan,
+        Err(problems) => return refuse(out, &problems, BAD_INPUT),
+    };
+    let found = tokio::select! {
+        found = Broker::find(&args, &plan) => found,
+        () = interrupts.next() => return INTERRUPTED,
+    };
+    let broker = match found {
+        Ok(broker) => broker,
+        Err(problem) => return refuse(out, &[problem], FAILED),
+    };
+    plan.use_bootstrap(broker.bootstrap());
+    let problems = plan.problems(catalog, broker.is_embedded());
+    if !problems.is_empty() {
+        broker.stop().await;
+        return refuse(out, &problems, BAD_INPUT);
+    }
+    let run = Run { args: &args, plan: &plan, broker: &broker };
+    let code = run.to_the_end(catalog, &mut interrupts, out).await;
+    broker.stop().await;
+    code
+}
+
+/// What asks a run to end early.
+struct Interrupts {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interrupts {
+    fn new() -> std::io::Result<Interrupts> {
+        Ok(Interrupts {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+struct Run<'a> {
+    args: &'a RunArgs,
+    plan: &'a Plan,
+    broker: &'a Broker,
+}
+
+struct Watched {
+    tasks: TasksResponse,
+    /// How many interruptions there were.
+    interrupted: u8,
+}
+
+impl Run<'_> {
+    async fn to_the_end(&self, catalog: &Catalog, interrupts: &mut Interrupts, out: &mut dyn Out) -> u8 {
+        let created = Arc::new(CreatedTopics::default());
+        let extensions = self.broker.lend(Extensions::default().with(created.clone()));
+        let cluster = Cluster::builder(catalog.clone())
+            .nodes(self.plan.nodes())
+            .stop_grace(Duration::from_secs(self.args.stop_grace))
+            .extensions(extensions)
+            .start();
+        let watched = match self.create_and_watch(&cluster.coordinator(), interrupts).await {
+            Ok(watched) => watched,
+            Err(problem) => return refuse(out, &[problem], FAILED),
+        };
+        // The second interruption leaves at once.
+        if watched.interrupted < 2 {
+            cluster.shutdown().await;
+            self.delete_topics(&created, out).await;
+        }
+        match self.args.json {
+            true => output::print_json(&watched.tasks, out),
+            false => output::print_table(&watched.tasks, self.broker, out),
+        }
+        match watched.interrupted {
+            0 => output::exit_code(&watched.tasks),
+            _ => INTERRUPTED,
+        }
+    }
+
+    async fn create_and_watch(
+        &self,
+        coordinator: &CoordinatorHandle,
+        interrupts: &mut Interrupts,
+    ) -> Result<Watched, String> {
+        for task in &self.plan.tasks {
+            let request = CreateTaskRequest { id: task.id.clone(), spec: task.spec.clone() };
+            let created = coordinator.create_task(request).await;
+            created.map_err(|error| format!("task {}: {error}", task.id))?;
+        }
+        self.watch(coordinator, interrupts).await.map_err(|error| error.to_string())
+    }
+
+    /// Follows the tasks to their ends. The first interruption stops them in order, the second leaves.
+    async fn watch(
+        &self,
+        coordinator: &CoordinatorHandle,
+        interrupts: &mut Interrupts,
+    ) -> Result<Watched, ApiError> {
+        let progress = Progress::new(self.args.quiet || self.args.json, self.broker);
+        let mut interrupted = 0;
+        loop {
+            let tasks = coordinator.tasks(TasksRequest::default()).await?;
+            progress.show(&tasks);
+            let active = tasks.tasks.iter().find(|(_, state)| !state.is_done()).map(|(id, _)| id.clone());
+            let Some(active) = active.filter(|_| interrupted < 2) else {
+                progress.finish();
+                return Ok(Watched { tasks, interrupted });
+            };
+            tokio::select! {
+                // Returns at once when the task is done.
+                _ = coordinator.await_task(active, LOOK_PERIOD) => continue,
+                () = interrupts.next() => interrupted += 1,
+            }
+            for id in tasks.tasks.into_keys().filter(|_| interrupted == 1) {
+                coordinator.stop_task(id).await?;
+            }
+        }
+    }
+
+    async fn delete_topics(&self, created: &CreatedTopics, out: &mut dyn Out) {
+        if self.args.delete_topics && !self.broker.is_embedded() {
+            let problems = created.delete().await.err().unwrap_or_default();
+            refuse(out, &problems, FAILED);
+        }
+    }
+}
+
+fn refuse(out: &mut dyn Out, problems: &[String], code: u8) -> u8 {
+    for problem in problems {
+        out.err(&format!("trogdor run: {problem}\n"));
+    }
+    code
+}
