@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod cli;
+mod examples;
 mod interop;
 mod produce_bench;
+mod rest;
 mod run;
 mod support;
 mod workspace;

@@ -76,8 +76,9 @@ impl Daemon {
 
     async fn send_with(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> (u16, String) {
         let len = body.len();
-        let head =
-            format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len}\r\n{headers}\r\n");
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len}\r\n{headers}\r\n"
+        );
         self.raw(&[head.as_bytes(), body].concat()).await
     }
 
@@ -131,10 +132,8 @@ fn error(code: u16, message: &str) -> String {
 #[tokio::test]
 async fn the_coordinator_answers_as_the_original_does() {
     let (_cluster, daemon) = Daemon::coordinator(Limits::default()).await;
-    let conflict = error(
-        409,
-        &format!("Task ID foo already exists, and has a different spec {PENDING_SPEC}"),
-    );
+    let conflict =
+        error(409, &format!("Task ID foo already exists, and has a different spec {PENDING_SPEC}"));
     let missing = error(404, r#"No task with ID "bar" exists."#);
     let no_id = |call: &str| error(400, &format!("Invalid empty ID in {call} request."));
     let state = format!(r#"{{"state":"PENDING","spec":{PENDING_SPEC},"status":null}}"#);
@@ -149,7 +148,13 @@ async fn the_coordinator_answers_as_the_original_does() {
             ("POST", "/coordinator/task/create/", &create("foo"), 200, "{}"),
             ("POST", "/coordinator/task/create", &other, 409, &conflict),
             ("POST", "/coordinator/task/create", &create(""), 400, &no_id("createTask")),
-            ("POST", "/coordinator/task/create", &create("").replace(r#""""#, "null"), 400, &no_id("createTask")),
+            (
+                "POST",
+                "/coordinator/task/create",
+                &create("").replace(r#""""#, "null"),
+                400,
+                &no_id("createTask"),
+            ),
             ("POST", "/coordinator/task/create", "{}", 400, &no_id("createTask")),
             ("POST", "/coordinator/task/create", "null", 400, &no_id("createTask")),
             ("POST", "/coordinator/task/create", "", 400, &no_id("createTask")),
@@ -232,7 +237,8 @@ async fn the_agent_answers_as_the_original_does() {
     let worker = format!(r#"{{"workerId":"-5","taskId":"t","spec":{PENDING_SPEC}}}"#);
     let other_task = worker.replace(r#""t""#, r#""u""#);
     let other_spec = worker.replace("1000", "2000");
-    let there_is = |what| error(409, &format!("There is already a worker ID -5 with a different task {what}."));
+    let there_is =
+        |what| error(409, &format!("There is already a worker ID -5 with a different task {what}."));
     let no_task = error(400, "Invalid empty task ID in createWorker request.");
     let no_spec = error(400, "Invalid empty spec in createWorker request.");
     let status = format!(
@@ -310,7 +316,8 @@ async fn what_http_itself_refuses_has_the_same_error_body() {
         ])
         .await;
     let bad_type = (415, error(415, "HTTP 415 Unsupported Media Type"));
-    for headers in ["", "Content-Type: text/plain\r\n", "Content-Type: application/x-www-form-urlencoded\r\n"] {
+    for headers in ["", "Content-Type: text/plain\r\n", "Content-Type: application/x-www-form-urlencoded\r\n"]
+    {
         let answer =
             daemon.send_with("POST", "/coordinator/task/create", headers, create("foo").as_bytes()).await;
         assert_eq!(answer, bad_type, "{headers:?}");
@@ -343,7 +350,8 @@ async fn bodies_that_cannot_be_read_are_refused_and_nothing_else_is_harmed() {
     assert_eq!(code(" ".repeat(2001).as_bytes()).await, 413);
     assert_eq!(code(" ".repeat(3_000_000).as_bytes()).await, 413);
 
-    let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n");
+    let head =
+        format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n");
     let chunked = |parts: &[&str]| {
         let mut request = format!("{head}Transfer-Encoding: chunked\r\n\r\n");
         parts.iter().for_each(|part| request.push_str(&format!("{:x}\r\n{part}\r\n", part.len())));
@@ -377,7 +385,10 @@ async fn clients_of_kafka_are_understood_to_the_letter() {
     stream.write_all(java.as_bytes()).await.unwrap();
     let mut answers = String::new();
     timeout(SOON, stream.read_to_string(&mut answers)).await.unwrap().unwrap();
-    assert!(answers.contains("\r\n\r\n{}HTTP/1.1 200 OK") && answers.contains(r#"{"tasks":{"java":"#), "{answers}");
+    assert!(
+        answers.contains("\r\n\r\n{}HTTP/1.1 200 OK") && answers.contains(r#"{"tasks":{"java":"#),
+        "{answers}"
+    );
 
     let python = "Content-type: application/json\r\nAccept-Encoding: identity\r\n";
     let answer = daemon.send_with("GET", "/coordinator/tasks?taskId=none", python, b"{}").await;
@@ -502,11 +513,13 @@ async fn slow_and_silent_connections_are_cut_off() {
         let mut answer = Vec::new();
         timeout(SOON, stream.read_to_end(&mut answer)).await.expect("the connection is closed").unwrap();
     }
-    // An answer of 16 MB, of which the client takes nothing.
     for n in 0..16 {
         let id = TaskId::from(format!("{n}{}", "x".repeat(1 << 20)));
         cluster.coordinator().create_task(CreateTaskRequest { id, spec: no_op(FUTURE, 1) }).await.unwrap();
     }
+    // An answer of 16 MB: one client takes it all, the other nothing.
+    let client = CoordinatorClient::new(&daemon.address.to_string(), ClientOptions::once());
+    assert_eq!(client.tasks(TasksRequest::default()).await.unwrap().tasks.len(), 16);
     let mut stream = TcpStream::connect(daemon.address).await.unwrap();
     stream.write_all(b"GET /coordinator/tasks HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     stream.readable().await.unwrap();
@@ -542,7 +555,10 @@ async fn a_stop_answers_what_is_under_way_and_closes_the_port() {
     created.unwrap();
     // The poll was either answered or met the closed port; it was not left hanging.
     let seen = watching.join_next().await.unwrap().unwrap();
-    assert!(matches!(&seen, Ok(seen) if seen.present.contains(&WorkerId(1))) || matches!(seen, Err(ApiError::Unreachable(_))));
+    assert!(
+        matches!(&seen, Ok(seen) if seen.present.contains(&WorkerId(1)))
+            || matches!(seen, Err(ApiError::Unreachable(_)))
+    );
     assert!(TcpStream::connect(address).await.is_err());
 }
 
@@ -554,75 +570,4 @@ async fn a_taken_port_is_an_error_of_one_line() {
     assert!(matches!(refused, BindError::Taken { .. }));
     let start = format!("port {} on 127.0.0.1 is taken (", address.port());
     assert!(refused.to_string().starts_with(&start), "{refused}");
-}
-
-/// A daemon that gives these answers, one per connection, and then hangs up. An empty answer is none.
-async fn scripted(answers: &[(u16, &str)]) -> (SocketAddr, JoinSet<Vec<String>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let answers: Vec<_> = answers.iter().map(|(code, body)| (*code, (*body).to_owned())).collect();
-    let mut serving = JoinSet::new();
-    serving.spawn(async move {
-        let mut requests = Vec::new();
-        for (code, body) in answers {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut request = vec![0; 65536];
-            let len = stream.read(&mut request).await.unwrap();
-            requests.push(String::from_utf8_lossy(&request[..len]).into_owned());
-            if code > 0 {
-                let len = body.len();
-                let text = format!("HTTP/1.1 {code} X\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n{body}");
-                stream.write_all(text.as_bytes()).await.unwrap();
-            }
-        }
-        requests
-    });
-    (address, serving)
-}
-
-#[tokio::test]
-async fn a_request_without_an_answer_is_tried_again_and_an_answered_one_is_not() {
-    let (address, mut serving) = scripted(&[(0, ""), (502, "<html>"), (200, r#"{"serverStartMs":7,"new":[1]}"#)]).await;
-    let client = CoordinatorClient::new(&address.to_string(), ClientOptions::default());
-    assert_eq!(client.status().await.unwrap().server_start_ms, 7);
-    assert_eq!(serving.join_next().await.unwrap().unwrap().len(), 3);
-    let (address, _serving) = scripted(&[(500, r#"{"code":409,"message":"taken"}"#)]).await;
-    let client = CoordinatorClient::new(&address.to_string(), ClientOptions::default());
-    assert_eq!(client.status().await, Err(ApiError::Conflict("taken".to_owned())));
-    let once = ClientOptions::once();
-    let (address, _serving) = scripted(&[(0, ""), (200, "{}")]).await;
-    let client = CoordinatorClient::new(&address.to_string(), once);
-    assert!(matches!(client.status().await, Err(ApiError::Unreachable(_))));
-    let client = CoordinatorClient::new("no port", once);
-    assert_eq!(client.status().await, Err(ApiError::InvalidRequest("\"no port\" is not HOST:PORT".to_owned())));
-}
-
-#[tokio::test]
-async fn a_silent_daemon_costs_no_more_than_the_time_outs() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let limit = Duration::from_millis(50);
-    let options = ClientOptions { max_tries: 3, connect_timeout: limit, answer_timeout: limit };
-    let client = AgentClient::new(&listener.local_addr().unwrap().to_string(), options);
-    let silence = timeout(SOON, client.watch(0, limit)).await.expect("an end");
-    assert!(matches!(silence, Err(ApiError::Unreachable(text)) if text.ends_with("within 150 ms")));
-}
-
-#[tokio::test]
-async fn a_java_coordinator_is_asked_again_and_again_for_the_end_of_a_task() {
-    let running = format!(r#"{{"state":"RUNNING","spec":{PENDING_SPEC},"startedMs":1,"status":"active"}}"#);
-    let done = format!(
-        r#"{{"state":"DONE","spec":{PENDING_SPEC},"startedMs":1,"doneMs":2,"error":"x","cancelled":false,"status":1}}"#
-    );
-    let missing = error(404, "HTTP 404 Not Found");
-    let (address, mut serving) = scripted(&[(404, &missing), (200, &running), (200, &done), (200, "{}")]).await;
-    let client = CoordinatorClient::new(&address.to_string(), ClientOptions::default());
-    let state = client.await_task("foo bar".into(), SOON).await.unwrap();
-    assert_eq!((state.error(), state.done_ms()), (Some("x"), 2));
-    client.shutdown(true).await.unwrap();
-    let requests = serving.join_next().await.unwrap().unwrap();
-    let lines: Vec<_> = requests.iter().map(|request| request.lines().next().unwrap()).collect();
-    assert!(lines[0].starts_with("GET /coordinator/tasks/foo%20bar/wait?timeoutMs="), "{lines:?}");
-    assert_eq!(lines[2], "GET /coordinator/tasks/foo%20bar HTTP/1.1");
-    assert!(requests[3].ends_with("\r\n\r\n{\"stopAgents\":true}"), "{}", requests[3]);
-    assert!(requests[3].contains("content-type: application/json") && !requests[2].contains("content-type"));
 }

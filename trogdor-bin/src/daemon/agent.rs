@@ -6,20 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::sync::oneshot;
-use tracing::info;
 use trogdor_core::agent::{Agent, AgentConfig};
 use trogdor_core::api::AgentApi as _;
 use trogdor_core::{Catalog, Extensions, NodeName, SystemClock};
 
 use super::exec::{self, Report};
+use super::life::{End, live, serve};
 use super::listen::ListenArgs;
-use super::signals::{self, Signals};
+use super::signals::Signals;
 use super::{out, platform};
 use crate::http::{Limits, Server, agent_routes};
 
 /// What an agent may take to exit on top of its grace period.
 const EXIT_MARGIN: Duration = Duration::from_secs(10);
+
+/// The original's last words.
+const HOOK_LINE: &str = "Running agent shutdown hook.";
 
 /// The options of `trogdor agent`.
 #[derive(Debug, Clone, Args)]
@@ -41,7 +43,7 @@ pub struct AgentArgs {
     pub json: bool,
 
     /// How long workers may take to stop before they are cut off
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=86_400))]
     pub stop_grace: u64,
 
     /// Where to listen
@@ -82,7 +84,6 @@ async fn start(args: AgentArgs, catalog: Catalog) -> Result<u8, String> {
     });
     let handle = agent.handle();
     let routes = agent_routes(Arc::new(handle.clone()), catalog.clone(), Limits::default());
-    let (ending, ended) = oneshot::channel::<()>();
 
     // With --json, standard output is for one object.
     let say = if args.json { out::error_line } else { out::line };
@@ -92,54 +93,24 @@ async fn start(args: AgentArgs, catalog: Catalog) -> Result<u8, String> {
     if !args.json {
         out::line("Starting agent process.");
     }
-    let serving = async {
-        if let Some(server) = server {
-            // A sender that is gone means the same as a word from it.
-            server.serve(routes, async { drop(ended.await) }).await;
-        }
-    };
-    let living = async {
-        let code = match &args.exec {
-            None => live(agent, stop_grace, &mut signals).await,
-            Some(spec) => {
-                let job = exec::Job { spec, node: &node_name, topology: &topology, catalog: &catalog };
-                let (mut line, mut error_line) = (out::line, out::error_line);
-                let mut report = Report::new(args.json, &mut line, &mut error_line);
-                let code = exec::run(job, &handle, async || signals.next().await, &mut report).await;
-                if !args.json {
-                    out::line("Running agent shutdown hook.");
-                }
-                let patience = stop_grace + EXIT_MARGIN;
-                // All that can be left is a worker that does not stop: exec mode always ends.
-                let _ = tokio::time::timeout(patience, agent.shutdown()).await;
-                code
-            }
+    let patience = stop_grace + EXIT_MARGIN;
+    let life = async {
+        let Some(spec) = &args.exec else {
+            let mut agent = agent;
+            return live(agent.exited(), handle.shutdown(), patience, &mut signals, HOOK_LINE).await;
         };
-        drop(ending);
-        code
+        let job = exec::Job { spec, node: &node_name, topology: &topology, catalog: &catalog };
+        let (mut line, mut error_line) = (out::line, out::error_line);
+        let mut report = Report::new(args.json, &mut line, &mut error_line);
+        let end = exec::run(job, &handle, async || signals.next().await, &mut report).await;
+        if !args.json {
+            out::line(HOOK_LINE);
+        }
+        if let End::InOrder(_) = end {
+            // All that can be left is a worker that does not stop: exec mode always ends.
+            let _ = tokio::time::timeout(patience, agent.shutdown()).await;
+        }
+        end
     };
-    let ((), code) = tokio::join!(serving, living);
-    Ok(code)
-}
-
-/// Waits for the end. The port stays open until the last worker has ended, so that a coordinator can
-/// watch them end; new work is refused meanwhile.
-async fn live(mut agent: Agent, stop_grace: Duration, signals: &mut Signals) -> u8 {
-    let handle = agent.handle();
-    let signal = tokio::select! {
-        () = agent.exited() => None,
-        signal = signals.next() => Some(signal),
-    };
-    out::line("Running agent shutdown hook.");
-    let Some(signal) = signal else { return 0 };
-    info!(signal, "stopping all workers");
-    let exited = async {
-        // An error means that it is exiting already.
-        let _ = handle.shutdown().await;
-        agent.exited().await;
-    };
-    tokio::select! {
-        over = tokio::time::timeout(stop_grace + EXIT_MARGIN, exited) => u8::from(over.is_err()),
-        signal = signals.next() => signals::exit_code(signal),
-    }
+    Ok(serve(server, routes, life).await)
 }

@@ -7,19 +7,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::sync::oneshot;
-use tracing::{info, warn};
+use tracing::warn;
 use trogdor_core::api::CoordinatorApi as _;
 use trogdor_core::coordinator::{Coordinator, CoordinatorConfig};
 use trogdor_core::{Catalog, NodeName, SystemClock};
 
+use super::life::{live, serve};
 use super::listen::ListenArgs;
-use super::signals::{self, Signals};
+use super::signals::Signals;
 use super::{out, platform};
 use crate::http::{Limits, Server, connect, coordinator_routes};
 
 /// What a coordinator may take to exit; it waits for nobody but agents that are told to exit too.
 const EXIT_TIME: Duration = Duration::from_secs(10);
+
+/// The original's last words.
+const HOOK_LINE: &str = "Running coordinator shutdown hook.";
 
 /// The options of `trogdor coordinator`.
 #[derive(Debug, Clone, Args)]
@@ -55,7 +58,7 @@ async fn start(args: CoordinatorArgs, catalog: Catalog) -> Result<u8, String> {
     let address = args.listen.address(&node, "trogdor.coordinator.port", node.coordinator_port())?;
     // Before the engine: one that cannot listen must not talk to agents either.
     let server = Server::bind(address).await.map_err(|error| error.to_string())?;
-    let coordinator = Coordinator::start(CoordinatorConfig {
+    let mut coordinator = Coordinator::start(CoordinatorConfig {
         topology,
         catalog: catalog.clone(),
         clock: SystemClock::shared(),
@@ -64,39 +67,13 @@ async fn start(args: CoordinatorArgs, catalog: Catalog) -> Result<u8, String> {
         first_worker: CoordinatorConfig::random_first_worker(),
         connect: connect(),
     });
-    let routes = coordinator_routes(Arc::new(coordinator.handle()), catalog, Limits::default());
-    let (ending, ended) = oneshot::channel::<()>();
+    let handle = coordinator.handle();
+    let routes = coordinator_routes(Arc::new(handle.clone()), catalog, Limits::default());
 
     out::line(&format!("Listening on {}.", server.local_addr()));
     out::line("Starting coordinator process.");
     warn!("tasks are kept in memory: a restart of the coordinator forgets them");
-    // A sender that is gone means the same as a word from it.
-    let serving = server.serve(routes, async { drop(ended.await) });
-    let living = async {
-        let code = live(coordinator, &mut signals).await;
-        drop(ending);
-        code
-    };
-    let ((), code) = tokio::join!(serving, living);
-    Ok(code)
-}
-
-async fn live(mut coordinator: Coordinator, signals: &mut Signals) -> u8 {
-    let handle = coordinator.handle();
-    let signal = tokio::select! {
-        () = coordinator.exited() => None,
-        signal = signals.next() => Some(signal),
-    };
-    out::line("Running coordinator shutdown hook.");
-    let Some(signal) = signal else { return 0 };
-    info!(signal, "exiting; workers run on at their agents");
-    let exited = async {
-        // An error means that it is exiting already.
-        let _ = handle.shutdown(false).await;
-        coordinator.exited().await;
-    };
-    tokio::select! {
-        over = tokio::time::timeout(EXIT_TIME, exited) => u8::from(over.is_err()),
-        signal = signals.next() => signals::exit_code(signal),
-    }
+    // Workers run on at their agents.
+    let life = live(coordinator.exited(), handle.shutdown(false), EXIT_TIME, &mut signals, HOOK_LINE);
+    Ok(serve(Some(server), routes, life).await)
 }

@@ -18,7 +18,8 @@ use trogdor_core::json::{to_java_pretty, to_java_string};
 use trogdor_core::messages::CreateWorkerRequest;
 use trogdor_core::{Catalog, NodeName, Spec, TaskId, Topology, WorkerId, WorkerState};
 
-use super::signals;
+use super::life::End;
+use super::signals::exit_code;
 use crate::cli::{read_spec_argument, spec_source};
 
 const WORKER: WorkerId = WorkerId(1);
@@ -100,19 +101,19 @@ impl Stop {
     }
 }
 
-/// Runs the task to its end and gives the exit code: 0 if the worker ended well, 1 if not. A first
-/// signal stops the worker, and the code is the signal's; a second one ends the wait for it.
+/// Runs the task to its end. The exit code is 0 if the worker ended well and 1 if not; a first signal
+/// stops the worker, and the code is the signal's; a second one ends the wait for it.
 pub(super) async fn run(
     job: Job<'_>,
     agent: &AgentHandle,
     mut signal: impl AsyncFnMut() -> u8,
     report: &mut Report<'_>,
-) -> u8 {
+) -> End {
     let spec = match create(job, agent).await {
         Ok(spec) => spec,
         Err(stop) => {
             report.never_ran(stop);
-            return 1;
+            return End::InOrder(1);
         }
     };
     report.prose(&format!("Waiting for completion of task:{}", to_java_pretty(spec.json())));
@@ -123,7 +124,7 @@ pub(super) async fn run(
             seen = agent.watch(version, LOOK) => seen,
             signal = signal() => {
                 if stopped_by.replace(signal).is_some() {
-                    return signals::exit_code(signal);
+                    return End::AtOnce(exit_code(signal));
                 }
                 // Where it fails the next look tells.
                 let _ = agent.stop_worker(WORKER).await;
@@ -142,10 +143,7 @@ pub(super) async fn run(
             Err(error) => (Value::Null, error.to_string()),
         };
         report.ended(&status, &error);
-        return match stopped_by {
-            Some(signal) => signals::exit_code(signal),
-            None => u8::from(!error.is_empty()),
-        };
+        return End::InOrder(stopped_by.map_or(u8::from(!error.is_empty()), exit_code));
     }
 }
 

@@ -9,6 +9,7 @@
 mod agent;
 mod coordinator;
 mod exec;
+mod life;
 mod listen;
 mod out;
 mod platform;

@@ -7,6 +7,8 @@ mod agent_routes;
 mod answer;
 mod body;
 mod client;
+#[cfg(test)]
+mod client_tests;
 mod coordinator_client;
 mod coordinator_routes;
 mod errors;

@@ -1,0 +1,54 @@
+//! The examples are templates, so they are run: the programs as they were built, the spec files
+//! against a real broker.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::support::{LIMIT, TROGDOR, kafka, stderr, stdout, trogdor};
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Runs a program of `examples/`; `cargo test --workspace` has built it.
+async fn example(name: &str) -> String {
+    let program = Path::new(TROGDOR).parent().unwrap().join("examples").join(name);
+    assert!(program.exists(), "{program:?} is not there; `cargo test --workspace` builds it");
+    let run = Command::new(program).stdin(Stdio::null()).output();
+    let output = tokio::time::timeout(LIMIT, run).await.expect("it ends").unwrap();
+    assert!(output.status.success(), "{name}: {}", stderr(&output));
+    stdout(&output)
+}
+
+#[tokio::test]
+async fn a_lab_fits_into_a_test() {
+    let printed = example("embed_in_a_test").await;
+    assert!(printed.starts_with("2000 records, p99 "), "{printed}");
+}
+
+#[tokio::test]
+async fn a_custom_workload_is_a_plug_in() {
+    let printed = example("custom_workload").await;
+    assert!(printed.ends_with(" connections, 0 failures\n"), "{printed}");
+}
+
+#[tokio::test]
+async fn every_example_spec_runs() {
+    let bootstrap = kafka().await.bootstrap();
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(repository().join("examples/specs")).unwrap() {
+        let path = entry.unwrap().path();
+        let output = trogdor(&["run", "--json", "--bootstrap", bootstrap, path.to_str().unwrap()]).await;
+        assert_eq!(output.status.code(), Some(0), "{path:?}: {}{}", stdout(&output), stderr(&output));
+        let result: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!(result["ok"], true, "{path:?}: {result}");
+        names.push(path.file_name().unwrap().to_str().unwrap().to_owned());
+    }
+    names.sort();
+    let expected =
+        ["full_rate_produce_bench.json", "no_op.json", "produce_bench.json", "transactional_produce_bench.json"];
+    assert_eq!(names, expected);
+}
