@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream};
 use trogdor::json::{Field, Kind, Object};
 use trogdor::{
-    Cluster, DURATION_MS, FixedNodes, NodeName, START_MS, Schedule, TaskClass, TaskController, TaskId, TaskSpec,
-    Worker, WorkerContext, WorkerResult,
+    Cluster, DURATION_MS, FixedNodes, NodeName, START_MS, Schedule, TaskClass, TaskController, TaskId,
+    TaskSpec, Worker, WorkerContext, WorkerResult,
 };
 
 /// The name in the `class` tag. Use a name space of your own.
@@ -116,7 +116,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = listener.local_addr()?.to_string();
 
     let cluster = Cluster::builder(trogdor::catalog_with(&[CONNECT])?).start();
-    let spec = ConnectSpec { duration_ms: 500, node: "node0".into(), address, period_ms: 50, ..Default::default() };
+    let spec =
+        ConnectSpec { duration_ms: 500, node: "node0".into(), address, period_ms: 50, ..Default::default() };
     let status: ConnectStatus = cluster.run(&spec).await?.ok()?.status()?;
     assert!(status.connections >= 2, "{status:?}");
     println!("{} connections, {} failures", status.connections, status.failures);

@@ -48,7 +48,11 @@ async fn every_example_spec_runs() {
         names.push(path.file_name().unwrap().to_str().unwrap().to_owned());
     }
     names.sort();
-    let expected =
-        ["full_rate_produce_bench.json", "no_op.json", "produce_bench.json", "transactional_produce_bench.json"];
+    let expected = [
+        "full_rate_produce_bench.json",
+        "no_op.json",
+        "produce_bench.json",
+        "transactional_produce_bench.json",
+    ];
     assert_eq!(names, expected);
 }

@@ -9,7 +9,8 @@ use trogdor_lab::{JavaTrogdor, free_port};
 use crate::support::{Daemon, kafka, platform, stderr, stdout, topic, trogdor};
 
 fn no_op() -> String {
-    json!({"class": "org.apache.kafka.trogdor.task.NoOpTaskSpec", "startMs": 0, "durationMs": 300}).to_string()
+    json!({"class": "org.apache.kafka.trogdor.task.NoOpTaskSpec", "startMs": 0, "durationMs": 300})
+        .to_string()
 }
 
 /// A topic that exists already: Java's producer loses records on one that was created a moment ago.
@@ -42,7 +43,12 @@ async fn wait(target: &str, id: &str) -> Value {
 async fn run_both(target: &str, test: &str) {
     for (id, spec) in [("noop", no_op()), ("bench", produce_bench(test).await)] {
         let created = trogdor(&["client", "createTask", "-t", target, "-i", id, "-s", &spec]).await;
-        assert_eq!(stdout(&created), format!("Sent CreateTaskRequest for task {id}.\n"), "{}", stderr(&created));
+        assert_eq!(
+            stdout(&created),
+            format!("Sent CreateTaskRequest for task {id}.\n"),
+            "{}",
+            stderr(&created)
+        );
         let state = wait(target, id).await;
         assert_eq!((&state["state"], &state["error"]), (&json!("DONE"), &Value::Null), "{state}");
         if id == "bench" {

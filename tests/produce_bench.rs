@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use trogdor::workloads::{
-    PartitionsSpec, PayloadGenerator, ProduceBenchSpec, ProduceBenchStatus, TopicsSpec,
-    TransactionGenerator,
+    PartitionsSpec, PayloadGenerator, ProduceBenchSpec, ProduceBenchStatus, TopicsSpec, TransactionGenerator,
 };
 use trogdor_core::api::CoordinatorApi as _;
 use trogdor_core::{Cluster, TaskResult};
@@ -14,7 +13,8 @@ use crate::support::{kafka, read_topic, topic};
 
 fn topics(name: &str, partitions: i32) -> TopicsSpec {
     let mut topics = TopicsSpec::default();
-    let spec = PartitionsSpec { num_partitions: partitions, replication_factor: 1, ..PartitionsSpec::default() };
+    let spec =
+        PartitionsSpec { num_partitions: partitions, replication_factor: 1, ..PartitionsSpec::default() };
     topics.topics.insert(name.to_owned(), spec);
     topics
 }
@@ -125,9 +125,8 @@ async fn an_existing_topic_with_other_partitions_is_refused_in_the_originals_wor
     let topic = topic("mismatch");
     run(&spec(&topic, 2, 10).await).await.ok().unwrap();
     let result = run(&spec(&topic, 3, 10).await).await;
-    let expected = format!(
-        "Topic '{topic}' exists, but has 2 partitions, while requested  number of partitions is 3"
-    );
+    let expected =
+        format!("Topic '{topic}' exists, but has 2 partitions, while requested  number of partitions is 3");
     assert_eq!(result.error(), Some(expected.as_str()));
 }
 
@@ -243,7 +242,10 @@ async fn properties_without_a_counterpart_are_refused_and_unknown_ones_noted() {
     let mut noted = spec(&topic("noted"), 1, 5).await;
     noted.producer_conf.insert("lingerms".to_owned(), "5".to_owned());
     let warnings = status(&run(&noted).await.ok().unwrap()).warnings;
-    assert!(warnings.iter().any(|text| text.contains("lingerms") && text.contains("linger.ms")), "{warnings:?}");
+    assert!(
+        warnings.iter().any(|text| text.contains("lingerms") && text.contains("linger.ms")),
+        "{warnings:?}"
+    );
 }
 
 #[tokio::test]

@@ -66,7 +66,8 @@ async fn a_named_cluster_wins_over_the_spec_and_topics_can_be_deleted() {
 async fn the_oldest_and_the_newest_supported_broker_take_records() {
     for version in ["3.9.2", "4.4.0"] {
         let output = trogdor(&["run", "--kafka", version, "--json", &spec("foo", 500, 5000)]).await;
-        let result: Value = serde_json::from_str(&stdout(&output)).unwrap_or_else(|_| panic!("{}", stderr(&output)));
+        let result: Value =
+            serde_json::from_str(&stdout(&output)).unwrap_or_else(|_| panic!("{}", stderr(&output)));
         assert_eq!(result["tasks"]["task"]["status"]["totalSent"], 500, "{version}: {result}");
         assert_eq!(output.status.code(), Some(0));
     }
@@ -80,7 +81,8 @@ async fn bad_specs_are_all_told_of_before_anything_runs() {
         "targetMessagesPerSec": "fast",
         "valueGenerator": {"type": "uniformRandom", "size": 4, "padding": 9},
     });
-    let output = trogdor(&["run", &bad.to_string(), r#"{"class": "ProduceBenchSpec"}"#, "no/such/file"]).await;
+    let output =
+        trogdor(&["run", &bad.to_string(), r#"{"class": "ProduceBenchSpec"}"#, "no/such/file"]).await;
     assert_eq!(output.status.code(), Some(2));
     let text = stderr(&output);
     for expected in [
@@ -108,7 +110,11 @@ async fn a_failed_task_is_exit_code_1_and_an_unfinished_one_4() {
     failing["producerConf"] = json!({"max.request.size": "100"});
     let output = trogdor(&["run", &failing.to_string()]).await;
     assert_eq!(output.status.code(), Some(1));
-    assert!(stdout(&output).contains("task: error: of 3 messages 3 were not delivered"), "{}", stdout(&output));
+    assert!(
+        stdout(&output).contains("task: error: of 3 messages 3 were not delivered"),
+        "{}",
+        stdout(&output)
+    );
 
     let mut short: Value = serde_json::from_str(&spec("foo", 1000, 10)).unwrap();
     short["durationMs"] = json!(400);
@@ -120,7 +126,13 @@ async fn a_failed_task_is_exit_code_1_and_an_unfinished_one_4() {
 #[tokio::test]
 async fn an_interruption_stops_in_order_and_prints_what_was_measured() {
     let mut child = Command::new(TROGDOR)
-        .args(["run", "--json", "--bootstrap", kafka().await.bootstrap(), &spec(&topic("interrupt"), 100_000, 100)])
+        .args([
+            "run",
+            "--json",
+            "--bootstrap",
+            kafka().await.bootstrap(),
+            &spec(&topic("interrupt"), 100_000, 100),
+        ])
         .env("RUST_LOG", "trogdor_core=info")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -43,7 +43,11 @@ fn dependencies_point_one_way() {
             assert!(allowed.contains(name), "{} may not depend on {name}", package.name);
         }
         for (kept, by) in KEPT {
-            assert!(!uses.contains(kept) || by.contains(&package.name.as_str()), "{} names {kept}", package.name);
+            assert!(
+                !uses.contains(kept) || by.contains(&package.name.as_str()),
+                "{} names {kept}",
+                package.name
+            );
         }
     }
 }

@@ -171,7 +171,7 @@ impl Run<'_> {
         coordinator: &CoordinatorHandle,
         interrupts: &mut Interrupts,
     ) -> Result<Watched, ApiError> {
-        let progress = Progress::new(self.args.quiet || self.args.json, self.broker);
+        let progress = Progress::new(self.args.quiet || self.args.json);
         let mut interrupted = 0;
         loop {
             let tasks = coordinator.tasks(TasksRequest::default()).await?;

@@ -99,22 +99,52 @@ fn lenient_values_become_their_type() {
 #[test]
 fn what_is_wrong_is_named_with_its_place() {
     let rows = [
-        (r#"{"int": true}"#, "/int (line 1, column 9): found true, expected a whole number from -2147483648 to 2147483647"),
-        (r#"{"int": [1]}"#, "/int (line 1, column 9): found a list, expected a whole number from -2147483648 to 2147483647"),
-        (r#"{"int": 2147483648}"#, "/int (line 1, column 9): found 2147483648, expected a whole number from -2147483648 to 2147483647"),
-        (r#"{"short": 40000}"#, "/short (line 1, column 11): found 40000, expected a whole number from -32768 to 32767"),
-        (r#"{"long": 1.5e300}"#, "/long (line 1, column 10): found 1.5e300, expected a whole number from -9223372036854775808 to 9223372036854775807"),
-        (r#"{"int": "ten"}"#, "/int (line 1, column 9): found \"ten\", expected a whole number from -2147483648 to 2147483647"),
+        (
+            r#"{"int": true}"#,
+            "/int (line 1, column 9): found true, expected a whole number from -2147483648 to 2147483647",
+        ),
+        (
+            r#"{"int": [1]}"#,
+            "/int (line 1, column 9): found a list, expected a whole number from -2147483648 to 2147483647",
+        ),
+        (
+            r#"{"int": 2147483648}"#,
+            "/int (line 1, column 9): found 2147483648, expected a whole number from -2147483648 to 2147483647",
+        ),
+        (
+            r#"{"short": 40000}"#,
+            "/short (line 1, column 11): found 40000, expected a whole number from -32768 to 32767",
+        ),
+        (
+            r#"{"long": 1.5e300}"#,
+            "/long (line 1, column 10): found 1.5e300, expected a whole number from -9223372036854775808 to 9223372036854775807",
+        ),
+        (
+            r#"{"int": "ten"}"#,
+            "/int (line 1, column 9): found \"ten\", expected a whole number from -2147483648 to 2147483647",
+        ),
         (r#"{"bool": "yes"}"#, "/bool (line 1, column 10): found \"yes\", expected true or false"),
         (r#"{"text": {}}"#, "/text (line 1, column 10): found an object, expected a text"),
         (r#"{"texts": ["a", null]}"#, "/texts/1 (line 1, column 17): found null, expected a value"),
-        (r#"{"enum": "connect"}"#, "/enum (line 1, column 10): found \"connect\", expected one of CONNECT, FETCH_METADATA"),
+        (
+            r#"{"enum": "connect"}"#,
+            "/enum (line 1, column 10): found \"connect\", expected one of CONNECT, FETCH_METADATA",
+        ),
         (r#"{"enum": ""}"#, "/enum (line 1, column 10): found \"\", expected one of CONNECT, FETCH_METADATA"),
         (r#"{"enum": 2}"#, "/enum (line 1, column 10): found 2, expected one of CONNECT, FETCH_METADATA"),
-        (r#"{"bytes": [200]}"#, "/bytes (line 1, column 11): found a list, expected Base64 text or a list of numbers from -128 to 127"),
-        (r#"{"byInt": {"x": [1]}}"#, "/byInt/x (line 1, column 17): found the key \"x\", expected a whole number"),
+        (
+            r#"{"bytes": [200]}"#,
+            "/bytes (line 1, column 11): found a list, expected Base64 text or a list of numbers from -128 to 127",
+        ),
+        (
+            r#"{"byInt": {"x": [1]}}"#,
+            "/byInt/x (line 1, column 17): found the key \"x\", expected a whole number",
+        ),
         ("{\n  \"txet\": 5}", "/txet (line 2, column 11): unknown field \"txet\" of Sample (near: text)"),
-        (r#"{"a/b~c": 5, "int": 13}"#, "/a~1b~0c (line 1, column 11): unknown field \"a/b~c\" of Sample (known: bool, short, int, long, duration, double, text, bytes, enum, texts, lists, map, byInt, family, any, startOffset)"),
+        (
+            r#"{"a/b~c": 5, "int": 13}"#,
+            "/a~1b~0c (line 1, column 11): unknown field \"a/b~c\" of Sample (known: bool, short, int, long, duration, double, text, bytes, enum, texts, lists, map, byInt, family, any, startOffset)",
+        ),
         (r#"{"int": 13}"#, "/int (line 1, column 9): no thirteen here"),
         ("[]", "(line 1, column 1): found a list, expected an object (Sample)"),
         ("", "the document is empty; a JSON value is expected"),
@@ -191,7 +221,8 @@ fn no_op() -> Spec {
     Spec::from(json!({"class": noop::NO_OP, "startMs": 3, "durationMs": 5}))
 }
 
-const SPEC: &str = r#""spec":{"class":"org.apache.kafka.trogdor.task.NoOpTaskSpec","startMs":3,"durationMs":5}"#;
+const SPEC: &str =
+    r#""spec":{"class":"org.apache.kafka.trogdor.task.NoOpTaskSpec","startMs":3,"durationMs":5}"#;
 
 /// Exact bytes out, and the same value in again, through the reader that clients use.
 fn golden<T>(value: &T, expected: &str, kind: &Kind)
@@ -253,12 +284,22 @@ fn worker_states_are_javas_bytes() {
         &kind,
     );
     golden(
-        &WorkerState::Running { task_id: task_id.clone(), spec: spec.clone(), started_ms: 7, status: json!(null) },
+        &WorkerState::Running {
+            task_id: task_id.clone(),
+            spec: spec.clone(),
+            started_ms: 7,
+            status: json!(null),
+        },
         r#"{"state":"RUNNING","taskId":"foo",SPEC,"startedMs":7,"status":null}"#,
         &kind,
     );
     golden(
-        &WorkerState::Stopping { task_id: task_id.clone(), spec: spec.clone(), started_ms: 7, status: json!(1.5e8) },
+        &WorkerState::Stopping {
+            task_id: task_id.clone(),
+            spec: spec.clone(),
+            started_ms: 7,
+            status: json!(1.5e8),
+        },
         r#"{"state":"STOPPING","taskId":"foo",SPEC,"startedMs":7,"status":1.5E8}"#,
         &kind,
     );
@@ -310,7 +351,9 @@ fn messages_are_javas_bytes() {
     golden(&TasksResponse::default(), "{}", &Kind::Object(&TASKS));
     let pending = TaskState::Pending { spec: spec.clone(), status: Value::Null };
     golden(
-        &TasksResponse { tasks: BTreeMap::from([(id.clone(), pending.clone()), (TaskId::from("bar"), pending)]) },
+        &TasksResponse {
+            tasks: BTreeMap::from([(id.clone(), pending.clone()), (TaskId::from("bar"), pending)]),
+        },
         r#"{"tasks":{"bar":{"state":"PENDING",SPEC,"status":null},"foo":{"state":"PENDING",SPEC,"status":null}}}"#,
         &Kind::Object(&TASKS),
     );
@@ -366,7 +409,10 @@ fn platform_files_are_read_as_the_original_reads_them() {
     assert_eq!(node("node0").hostname, "h0");
     assert_eq!((node("node0").agent_port(), node("node0").coordinator_port()), (Some(8887), Some(9999)));
     assert_eq!((node("node0").heartbeat_ms(), node("node1").heartbeat_ms()), (250, 1000));
-    assert_eq!((node("node0").config["other"].as_str(), &node("node0").tags[..]), ("true", &["a".to_owned(), "5".to_owned()][..]));
+    assert_eq!(
+        (node("node0").config["other"].as_str(), &node("node0").tags[..]),
+        ("true", &["a".to_owned(), "5".to_owned()][..])
+    );
     assert_eq!((node("node1").hostname.as_str(), node("node1").agent_port()), ("localhost", Some(8888)));
     assert!(node("node0").names_agent_port() && !node("node1").names_agent_port());
     assert_eq!((node("node2").agent_port(), node("node2").coordinator_port()), (None, None));
@@ -382,10 +428,19 @@ fn bad_platform_files_are_refused_with_the_originals_sentences() {
         ("{}", "Expected to find a 'nodes' field in the root JSON configuration object"),
         (r#"{"nodes": []}"#, "Expected the 'nodes' element to be a JSON object."),
         (r#"{"nodes": {"a": {"tags": "b"}}}"#, "Expected the 'tags' field to be an array of strings."),
-        (r#"{"nodes": {"a": {"trogdor.agent.port": "x"}}}"#, "/nodes/a/trogdor.agent.port : found \"x\", expected a whole number"),
-        (r#"{"nodes": {"a": {"trogdor.agent.port": 70000}}}"#, "found 70000, expected a whole number of at most 65535"),
+        (
+            r#"{"nodes": {"a": {"trogdor.agent.port": "x"}}}"#,
+            "/nodes/a/trogdor.agent.port : found \"x\", expected a whole number",
+        ),
+        (
+            r#"{"nodes": {"a": {"trogdor.agent.port": 70000}}}"#,
+            "found 70000, expected a whole number of at most 65535",
+        ),
         (r#"{"nodes": {"a": 5}}"#, "expected an object for the node \"a\""),
-        (r#"{"platform": "com.example.Other", "nodes": {}}"#, "the only platform is \"org.apache.kafka.trogdor.basic.BasicPlatform\""),
+        (
+            r#"{"platform": "com.example.Other", "nodes": {}}"#,
+            "the only platform is \"org.apache.kafka.trogdor.basic.BasicPlatform\"",
+        ),
         ("[", "not valid JSON"),
     ];
     for (text, expected) in rows {

@@ -55,7 +55,7 @@ impl TopicsSpec {
     /// in common, the later one tells its partitions.
     ///
     /// # Errors
-    /// As [`expand_all`]; or all patterns together stand for more than [`MAX_NAMES`] names.
+    /// As `expand_all`; or all patterns together stand for more than [`MAX_NAMES`] names.
     pub fn expand(&self) -> Result<IndexMap<String, &PartitionsSpec>, String> {
         let mut topics = IndexMap::new();
         let mut count = 0;

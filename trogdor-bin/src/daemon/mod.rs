@@ -9,6 +9,8 @@
 mod agent;
 mod coordinator;
 mod exec;
+#[cfg(test)]
+mod exec_tests;
 mod life;
 mod listen;
 mod out;

@@ -1,6 +1,8 @@
 //! Request bodies: bounded in length and in time, whether they come with a length or in chunks, and
 //! read along a field table. warp's own body filters bound neither, and refuse chunks.
 
+use std::time::Duration;
+
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _};
 use hyper::StatusCode;
@@ -19,6 +21,9 @@ const LONG: usize = 64 << 10;
 
 /// How many long documents are read at a time, since each takes a multiple of its length.
 static LONG_READERS: Semaphore = Semaphore::const_new(2);
+
+/// How long a long document waits for its turn.
+const LONGEST_TURN: Duration = Duration::from_secs(10);
 
 /// The body of a request, or why there is none to be had.
 pub(super) type Body = Result<Bytes, Refusal>;
@@ -91,9 +96,16 @@ pub(super) async fn read<T: DeserializeOwned + Send + 'static>(
         return Ok(catalog.read(&body, &Kind::Object(table))?);
     }
     let catalog = catalog.clone();
-    // The semaphore is never closed.
-    let _turn = LONG_READERS.acquire().await;
-    let reading = tokio::task::spawn_blocking(move || catalog.read(&body, &Kind::Object(table)));
+    let Ok(turn) = tokio::time::timeout(LONGEST_TURN, LONG_READERS.acquire()).await else {
+        let text = "too many long requests are being read; try again later";
+        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text));
+    };
+    let reading = tokio::task::spawn_blocking(move || {
+        // The turn ends with the work, also if the client has gone away before. It is an error only
+        // of a closed semaphore, which this one never is.
+        let _turn = turn;
+        catalog.read(&body, &Kind::Object(table))
+    });
     match reading.await {
         Ok(message) => Ok(message?),
         Err(error) => {

@@ -15,6 +15,8 @@ mod errors;
 mod percent;
 mod query;
 mod server;
+#[cfg(test)]
+mod server_tests;
 mod stalled;
 
 use std::time::Duration;

@@ -66,9 +66,11 @@ impl Broker {
             Broker::Started(kafka) => {
                 format!("Apache Kafka {} at {}, started for this run", kafka.version(), kafka.bootstrap())
             }
-            Broker::Embedded(_) => "embedded (librdkafka's mock cluster, not Apache Kafka; it keeps the last \
+            Broker::Embedded(_) => {
+                "embedded (librdkafka's mock cluster, not Apache Kafka; it keeps the last \
                 5 MiB of a partition; use --kafka or --bootstrap for a real one)"
-                .to_owned(),
+                    .to_owned()
+            }
         }
     }
 

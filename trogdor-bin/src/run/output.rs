@@ -45,8 +45,18 @@ pub(super) fn print_table(tasks: &TasksResponse, broker: &Broker, out: &mut dyn 
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);
     table.set_header([
-        "task", "result", "took", "delivered", "failed", "unknown", "records/s", "latency", "p50 ms", "p95 ms",
-        "p99 ms", "max ms",
+        "task",
+        "result",
+        "took",
+        "delivered",
+        "failed",
+        "unknown",
+        "records/s",
+        "latency",
+        "p50 ms",
+        "p95 ms",
+        "p99 ms",
+        "max ms",
     ]);
     for (id, state) in &tasks.tasks {
         for (node, status) in statuses(state) {

@@ -112,7 +112,8 @@ impl Plan {
             };
             if embedded && has_assignments(task.spec.json()) {
                 found.push(
-                    "the embedded broker takes no partitionAssignments; use --kafka or --bootstrap".to_owned(),
+                    "the embedded broker takes no partitionAssignments; use --kafka or --bootstrap"
+                        .to_owned(),
                 );
             }
             problems.extend(found.iter().map(|text| format!("{}: {text}", task.source)));

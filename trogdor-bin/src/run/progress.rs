@@ -7,19 +7,16 @@ use serde_json::Value;
 use trogdor_core::messages::TasksResponse;
 use trogdor_core::{TaskId, TaskState};
 
-use super::broker::Broker;
-
 /// A line on standard error that shows how far the tasks are.
 pub(super) struct Progress(ProgressBar);
 
 impl Progress {
-    pub(super) fn new(quiet: bool, broker: &Broker) -> Progress {
+    pub(super) fn new(quiet: bool) -> Progress {
         let shown = !quiet && std::io::stderr().is_terminal() && std::env::var_os("CI").is_none();
         let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
         let style = ProgressStyle::with_template("{spinner} {elapsed:>4} {wide_msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-        bar.println(format!("Broker: {}", broker.describe()));
         Progress(bar)
     }
 

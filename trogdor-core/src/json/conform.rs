@@ -382,8 +382,8 @@ impl Reader<'_> {
         path: &str,
     ) -> Option<Value> {
         let near = near_names(found, names);
-        let hint = if near.is_empty() { names.to_vec() } else { near };
-        let text = format!("unknown {what} {found:?} (near: {})", hint.join(", "));
+        let (hint, names) = if near.is_empty() { ("known", names.to_vec()) } else { ("near", near) };
+        let text = format!("unknown {what} {found:?} ({hint}: {})", names.join(", "));
         let at = member(node, tag).unwrap_or(node);
         self.report(at, &join(path, tag), ProblemKind::UnknownType, text);
         None

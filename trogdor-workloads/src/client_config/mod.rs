@@ -56,7 +56,7 @@ pub struct Translated {
 /// Settings that our own code applies; the values are Java's, or Java's defaults.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ours {
-    /// The servers to resolve before the client is made; if none resolves, [`NO_RESOLVABLE_BOOTSTRAP`] is
+    /// The servers to resolve before the client is made; if none resolves, `NO_RESOLVABLE_BOOTSTRAP` is
     /// the error. librdkafka would wait for ever.
     pub bootstrap: Vec<HostPort>,
     /// Producer: the bound on waiting for metadata, for queue space, and for the calls of a transaction.

@@ -1,0 +1,278 @@
+//! What the control plane costs, with the real daemons as processes that talk HTTP over loopback:
+//! the start and the memory of an idle agent, the time from creating a task until it runs, and how
+//! late a task ends. The Java original does the same in the same run, with fewer tasks. No Kafka is
+//! involved: all tasks are NoOps.
+//!
+//! `cargo bench -p trogdor-bin --bench control -- --starts 20 --tasks 200 --java-tasks 30`
+
+mod figures;
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use trogdor_bin::http::{AgentClient, ClientOptions, CoordinatorClient};
+use trogdor_core::api::{AgentApi as _, ApiError, CoordinatorApi as _};
+use trogdor_core::messages::CreateTaskRequest;
+use trogdor_core::noop::NO_OP;
+use trogdor_core::{Spec, TaskId, TaskState, WorkerState};
+use trogdor_lab::{JavaTrogdor, free_port};
+
+use figures::{Failure, Figures, Table};
+
+/// Longer than any single step may take.
+const LIMIT: Duration = Duration::from_secs(60);
+/// How long an agent idles before its memory is read.
+const IDLE: Duration = Duration::from_secs(2);
+/// The length of the tasks whose ends are looked at.
+const DURATION_MS: i64 = 500;
+/// So many of them run at a time.
+const BATCH: u32 = 50;
+/// Longer than it takes to see a task run.
+const LONG_MS: i64 = 600_000;
+
+const TABLE: Table = Table(&[("min", 0.0), ("p50", 0.5), ("p99", 0.99), ("max", 1.0)]);
+
+#[derive(Debug, Parser)]
+struct Args {
+    /// Starts of our agent
+    #[arg(long, default_value_t = 20)]
+    starts: u32,
+    /// Tasks of each kind for our daemons
+    #[arg(long, default_value_t = 200)]
+    tasks: u32,
+    /// Tasks of each kind for the Java daemons
+    #[arg(long, default_value_t = 30)]
+    java_tasks: u32,
+    /// Given by `cargo bench`
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let args = Args::parse();
+    if !args.bench {
+        eprintln!("nothing is measured without `cargo bench`");
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    let idle = idle_agents(folder.path(), args.starts).await?;
+    let ours = ours(folder.path(), args.tasks).await?;
+    let java = java(folder.path(), args.java_tasks).await?;
+
+    TABLE.head("an idle agent");
+    TABLE.row(format!("ours: start to its first line, ms ({} starts)", args.starts), &idle.start_ms, 1);
+    TABLE.row("ours: resident memory, MB", &idle.rss_mb, 1);
+    TABLE.row("Java: resident memory, MB", &java.rss_mb, 1);
+    TABLE.head("create task → RUNNING here and at the agent, ms");
+    TABLE.row(format!("ours ({} tasks)", args.tasks), &ours.to_running_ms, 2);
+    TABLE.row(format!("Java ({} tasks)", args.java_tasks), &java.control.to_running_ms, 2);
+    TABLE.row("of this, one look at ours", &ours.look_ms, 2);
+    TABLE.row("of this, one look at Java", &java.control.look_ms, 2);
+    TABLE.head(format!("DONE after start + {DURATION_MS} ms, ms"));
+    TABLE.row(format!("ours ({} tasks)", args.tasks), &ours.late_ms, 0);
+    TABLE.row(format!("Java ({} tasks)", args.java_tasks), &java.control.late_ms, 0);
+    Ok(())
+}
+
+struct Idle {
+    start_ms: Figures,
+    rss_mb: Figures,
+}
+
+/// Starts agents one after the other and lets them all idle together.
+async fn idle_agents(folder: &Path, starts: u32) -> Result<Idle, Failure> {
+    let config = platform(folder, None, None)?;
+    let mut idle = Idle { start_ms: Figures::default(), rss_mb: Figures::default() };
+    let mut agents = Vec::new();
+    for _ in 0..starts {
+        let since = now();
+        agents.push(Daemon::start("agent", &config).await?);
+        idle.start_ms.push(ms(since.elapsed()));
+    }
+    tokio::time::sleep(IDLE).await;
+    for agent in &agents {
+        idle.rss_mb.push(agent.rss_bytes()? as f64 / 1e6);
+    }
+    Ok(idle)
+}
+
+async fn ours(folder: &Path, tasks: u32) -> Result<Control, Failure> {
+    let agent = Daemon::start("agent", &platform(folder, None, None)?).await?;
+    let coordinator = Daemon::start("coordinator", &platform(folder, Some(agent.port), None)?).await?;
+    Peers::new(agent.port, coordinator.port).measure(tasks).await
+}
+
+struct Java {
+    control: Control,
+    rss_mb: Figures,
+}
+
+async fn java(folder: &Path, tasks: u32) -> Result<Java, Failure> {
+    let trogdor = JavaTrogdor::fetch().await?;
+    let (agent, coordinator) = (free_port()?, free_port()?);
+    let config = platform(folder, Some(agent), Some(coordinator))?;
+    let agent = trogdor.agent(&config, "node0", agent).await?;
+    tokio::time::sleep(IDLE).await;
+    let mut rss_mb = Figures::default();
+    rss_mb.push(agent.usage()?.rss_bytes as f64 / 1e6);
+    let coordinator = trogdor.coordinator(&config, "node0", coordinator).await?;
+    let control = Peers::new(agent.port(), coordinator.port()).measure(tasks).await?;
+    Ok(Java { control, rss_mb })
+}
+
+/// What a coordinator with one agent came to.
+#[derive(Default)]
+struct Control {
+    /// From asking for a task until both daemons say that it runs.
+    to_running_ms: Figures,
+    /// One look at a task, the finest that the above can tell apart.
+    look_ms: Figures,
+    /// How long after its start and its duration a task ended, by the coordinator's clock.
+    late_ms: Figures,
+}
+
+/// A coordinator and its agent.
+struct Peers {
+    coordinator: CoordinatorClient,
+    agent: AgentClient,
+}
+
+impl Peers {
+    fn new(agent: u16, coordinator: u16) -> Peers {
+        let options = ClientOptions::default();
+        Peers {
+            coordinator: CoordinatorClient::new(&format!("127.0.0.1:{coordinator}"), options),
+            agent: AgentClient::new(&format!("127.0.0.1:{agent}"), options),
+        }
+    }
+
+    async fn measure(&self, tasks: u32) -> Result<Control, Failure> {
+        let mut control = Control::default();
+        // Connections and, for Java, classes.
+        for number in 0..5 {
+            self.create_and_see(format!("warm-up-{number}"), &mut Control::default()).await?;
+        }
+        for number in 0..tasks {
+            self.create_and_see(format!("run-{number}"), &mut control).await?;
+        }
+        let ids: Vec<_> = (0..tasks).map(|number| TaskId::from(format!("end-{number}"))).collect();
+        for batch in ids.chunks(BATCH as usize) {
+            for id in batch {
+                self.create(id, DURATION_MS).await?;
+            }
+            for id in batch {
+                control.late_ms.push(late_ms(&self.coordinator.await_task(id.clone(), LIMIT).await?)?);
+            }
+        }
+        Ok(control)
+    }
+
+    /// Measures until a task runs, and ends it.
+    async fn create_and_see(&self, id: String, control: &mut Control) -> Result<(), Failure> {
+        let id = TaskId::from(id);
+        let since = now();
+        self.create(&id, LONG_MS).await?;
+        tokio::time::timeout(LIMIT, self.see_it_run(&id)).await??;
+        control.to_running_ms.push(ms(since.elapsed()));
+        let since = now();
+        self.coordinator.task(id.clone()).await?;
+        control.look_ms.push(ms(since.elapsed()));
+        self.coordinator.stop_task(id.clone()).await?;
+        let state = self.coordinator.await_task(id.clone(), LIMIT).await?;
+        if !state.is_done() {
+            return Err(format!("{id} does not stop: {state:?}").into());
+        }
+        Ok(self.coordinator.destroy_task(id).await?)
+    }
+
+    async fn create(&self, id: &TaskId, duration_ms: i64) -> Result<(), ApiError> {
+        let spec = Spec::from(json!({"class": NO_OP, "startMs": 0, "durationMs": duration_ms}));
+        self.coordinator.create_task(CreateTaskRequest { id: id.clone(), spec }).await
+    }
+
+    /// Asks the coordinator until it says that the task runs, then the agent. Without pauses: each
+    /// answer takes a fraction of a millisecond, and either state lasts.
+    async fn see_it_run(&self, id: &TaskId) -> Result<(), ApiError> {
+        while !matches!(self.coordinator.task(id.clone()).await?, TaskState::Running { .. }) {}
+        let runs =
+            |worker: &WorkerState| worker.task_id() == id && matches!(worker, WorkerState::Running { .. });
+        while !self.agent.status().await?.workers.values().any(runs) {}
+        Ok(())
+    }
+}
+
+fn late_ms(state: &TaskState) -> Result<f64, Failure> {
+    match state {
+        TaskState::Done { started_ms, done_ms, error, .. } if error.is_empty() => {
+            Ok((done_ms - started_ms - DURATION_MS) as f64)
+        }
+        other => Err(format!("no proper end: {other:?}").into()),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+/// A platform file of one node.
+fn platform(folder: &Path, agent: Option<u16>, coordinator: Option<u16>) -> Result<PathBuf, Failure> {
+    let mut node = json!({"hostname": "127.0.0.1"});
+    if let Some(port) = agent {
+        node["trogdor.agent.port"] = json!(port);
+    }
+    if let Some(port) = coordinator {
+        node["trogdor.coordinator.port"] = json!(port);
+    }
+    let platform = "org.apache.kafka.trogdor.basic.BasicPlatform";
+    let path = folder.join("trogdor.conf");
+    std::fs::write(&path, json!({"platform": platform, "nodes": {"node0": node}}).to_string())?;
+    Ok(path)
+}
+
+/// A daemon of ours as a process; killed when dropped.
+struct Daemon {
+    child: Child,
+    port: u16,
+    /// Held so that it lives as long as the daemon.
+    _output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Daemon {
+    /// Starts one on any port and waits for its first line: `Listening on 127.0.0.1:40123.`.
+    async fn start(kind: &str, config: &Path) -> Result<Daemon, Failure> {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_trogdor"))
+            .args([kind, "--node-name", "node0", "--port", "0", "-c"])
+            .arg(config)
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()?;
+        let stdout = child.stdout.take().ok_or("no standard output")?;
+        let mut output = BufReader::new(stdout).lines();
+        let line = tokio::time::timeout(LIMIT, output.next_line()).await??.unwrap_or_default();
+        let port = line.trim_end_matches('.').rsplit(':').next().and_then(|port| port.parse().ok());
+        let port = port.ok_or_else(|| format!("the {kind} begins with {line:?}"))?;
+        Ok(Daemon { child, port, _output: output })
+    }
+
+    fn rss_bytes(&self) -> Result<u64, Failure> {
+        let id = self.child.id().ok_or("the agent has ended")?;
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib: Option<u64> = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+        Ok(kib.ok_or("no VmRSS in /proc")? * 1024)
+    }
+}
