@@ -219,6 +219,19 @@ async fn shutdown_lets_workers_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_watcher_sees_how_the_last_worker_of_an_exiting_agent_ended() {
+    let cluster = cluster(&["node0"]);
+    let id = cluster.create("foo", &sample("wait", &["node0"])).await.unwrap();
+    let agent = cluster.agent("node0").unwrap();
+    while agent.status().await.unwrap().workers.is_empty() {
+        agent.watch(1, Duration::from_secs(10)).await.unwrap();
+    }
+    agent.shutdown().await.unwrap();
+    let result = cluster.wait(&id).await.unwrap();
+    assert_eq!((result.error(), result.state.status()), (None, &json!("halted")));
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_clusters_in_one_process_do_not_meet() {
     let (first, second) = (cluster(&["node0"]), cluster(&["node0"]));
     first.create("foo", &sample("wait", &["node0"])).await.unwrap();

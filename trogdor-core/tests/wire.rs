@@ -162,6 +162,14 @@ fn all_problems_are_told_at_once() {
 }
 
 #[test]
+fn a_hostile_document_gets_a_bounded_answer() {
+    let fields: Vec<_> = (0..50_000).map(|n| format!("\"f{n}\": 1")).collect();
+    let problems = read(&format!("{{{}}}", fields.join(","))).unwrap_err();
+    assert_eq!(problems.0.len(), 101);
+    assert_eq!(problems.0[100].text, "there are more than 100 problems; these are the first");
+}
+
+#[test]
 fn what_is_not_json_is_refused_with_a_sentence() {
     let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
     let rows: [(&[u8], &str); 9] = [

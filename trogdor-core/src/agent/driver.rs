@@ -111,6 +111,21 @@ impl Driver {
             }
             self.version.send_replace(self.machine.version());
         }
+        self.linger(&mut inputs).await;
+    }
+
+    /// Answers for a moment longer, so that watchers see how the last workers ended.
+    async fn linger(&mut self, inputs: &mut mpsc::Receiver<Input>) {
+        const MOMENT: Duration = Duration::from_millis(50);
+        let answering = async {
+            while let Some(input) = inputs.recv().await {
+                for event in self.accept(input) {
+                    self.step(event);
+                }
+            }
+        };
+        // The end of the moment is the normal end.
+        let _ = tokio::time::timeout(MOMENT, answering).await;
     }
 
     fn step(&mut self, event: Event) {

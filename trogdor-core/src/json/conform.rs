@@ -80,6 +80,9 @@ const DIALECT: ParseOptions = ParseOptions {
     allow_extended_string_escapes: false,
 };
 
+/// How many problems of one document are told.
+const PROBLEMS_MAX: usize = 100;
+
 struct Reader<'a> {
     text: &'a str,
     classes: &'a dyn ClassTables,
@@ -112,7 +115,16 @@ impl Reader<'_> {
         }])
     }
 
+    /// Enters a problem. A hostile document can have millions; nobody reads more than some.
     fn report(&mut self, node: &Node<'_>, path: &str, kind: ProblemKind, text: String) {
+        if self.problems.len() > PROBLEMS_MAX {
+            return;
+        }
+        if self.problems.len() == PROBLEMS_MAX {
+            let text = format!("there are more than {PROBLEMS_MAX} problems; these are the first");
+            self.problems.push(Problem { path: String::new(), line: 0, column: 0, text, kind });
+            return;
+        }
         let (line, column) = position(self.text, node.range().start);
         self.problems.push(Problem { path: path.to_owned(), line, column, text, kind });
     }
