@@ -239,7 +239,7 @@ async fn the_coordinator_tells_of_itself_and_of_its_nodes() {
     let (code, nodes) = lab.client(&["nodes"]).await;
     let cells: Vec<Vec<_>> = nodes.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!((code, cells.len()), (0, 3));
-    assert_eq!(cells[0], ["NODE", "AGENT", "REACHABLE", "KIND", "VERSION", "ACTIVE_WORKERS"]);
+    assert_eq!(cells[0], ["NODE", "AGENT", "REACHABLE", "KIND", "VERSION", "ACTIVE_WORKERS", "CAPABILITIES"]);
     assert_eq!((cells[1][0], cells[1][2], cells[1][3], cells[1][5]), ("node0", "yes", "ours", "0"));
     assert!(lab.client(&["nodes", "--json"]).await.1.starts_with("{\"nodes\":{\"node0\":{\"agent\":\""));
 

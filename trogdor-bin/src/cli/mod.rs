@@ -11,6 +11,7 @@ pub mod format;
 mod init;
 mod nodes;
 mod out;
+mod outcome;
 mod peer;
 mod spec;
 mod spec_argument;
@@ -22,6 +23,7 @@ pub use agent_client::{AgentClientArgs, agent_client};
 pub use client::{ClientArgs, client};
 pub use init::{InitArgs, PLATFORM_FILE, init};
 pub use out::{Captured, Out, Standard};
+pub use outcome::{outcome, statuses};
 pub use spec::{SpecArgs, spec};
 pub use spec_argument::{read_spec_argument, spec_source};
 pub use usage::{report_usage, usage_exit_code};
@@ -32,5 +34,7 @@ pub const FINE: u8 = 0;
 pub const FAILED: u8 = 1;
 /// Bad input or usage, from commands of our own.
 pub const BAD_INPUT: u8 = 2;
+/// A task ended before it had done all it should.
+pub const INCOMPLETE: u8 = 4;
 /// Something took longer than it was allowed to.
 pub const TIMED_OUT: u8 = 124;

@@ -26,7 +26,7 @@ pub(super) async fn nodes(api: &dyn CoordinatorApi, peer: Peer<'_>, json: bool) 
 
 /// The table, and below it why nodes are not reachable.
 fn text(found: &NodesResponse) -> String {
-    let head = ["NODE", "AGENT", "REACHABLE", "KIND", "VERSION", "ACTIVE_WORKERS"];
+    let head = ["NODE", "AGENT", "REACHABLE", "KIND", "VERSION", "ACTIVE_WORKERS", "CAPABILITIES"];
     let mut rows = vec![head.map(str::to_owned)];
     rows.extend(found.nodes.iter().map(|(name, report)| row(name.as_str(), report)));
     let errors = found.nodes.iter().filter(|(_, report)| !report.error.is_empty());
@@ -35,7 +35,7 @@ fn text(found: &NodesResponse) -> String {
     })
 }
 
-fn row(name: &str, report: &NodeReport) -> [String; 6] {
+fn row(name: &str, report: &NodeReport) -> [String; 7] {
     let reachable = match report.reachable {
         Some(true) => "yes",
         Some(false) => "no",
@@ -49,7 +49,15 @@ fn row(name: &str, report: &NodeReport) -> [String; 6] {
     };
     let version = if report.version.is_empty() { "-" } else { &report.version };
     let workers = report.active_workers.to_string();
-    [name, &report.agent, reachable, kind, version, &workers].map(str::to_owned)
+    let capabilities = capabilities(report);
+    [name, &report.agent, reachable, kind, version, &workers, &capabilities].map(str::to_owned)
+}
+
+/// The classes without their name spaces, which are all alike.
+fn capabilities(report: &NodeReport) -> String {
+    let names: Vec<_> =
+        report.capabilities.iter().map(|class| class.rsplit('.').next().unwrap_or(class)).collect();
+    if names.is_empty() { "-".to_owned() } else { names.join(",") }
 }
 
 #[cfg(test)]
@@ -64,6 +72,10 @@ mod tests {
             reachable,
             kind: text(kind),
             version: text(version),
+            capabilities: match kind {
+                "rust" => [text("x.y.ASpec"), text("y.z.BSpec")].into(),
+                _ => Default::default(),
+            },
             error: text(error),
             active_workers: 2,
         }
@@ -79,11 +91,11 @@ mod tests {
         ];
         let nodes = nodes.into_iter().map(|(name, report)| (NodeName::from(name), report)).collect();
         let expected = "\
-NODE AGENT  REACHABLE KIND VERSION ACTIVE_WORKERS 
-a    h:8888 yes       ours 0.1.0   2              
-b    h:8888 yes       Java -       2              
-c    h:8888 no        -    -       2              
-d    h:8888 -         -    -       2              
+NODE AGENT  REACHABLE KIND VERSION ACTIVE_WORKERS CAPABILITIES 
+a    h:8888 yes       ours 0.1.0   2              ASpec,BSpec  
+b    h:8888 yes       Java -       2              -            
+c    h:8888 no        -    -       2              -            
+d    h:8888 -         -    -       2              -            
 Node c cannot be reached: connection refused
 ";
         assert_eq!(text(&NodesResponse { nodes }), expected);

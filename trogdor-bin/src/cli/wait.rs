@@ -10,8 +10,9 @@ use trogdor_core::{TaskId, TaskState};
 
 use super::answer::{Answer, Failure};
 use super::arguments::TaskView;
+use super::outcome::outcome;
 use super::peer::Peer;
-use super::{BAD_INPUT, FAILED, FINE, TIMED_OUT};
+use super::{BAD_INPUT, TIMED_OUT};
 
 /// How long one question may stay open at the coordinator.
 const ONE_QUESTION: Duration = Duration::from_secs(20);
@@ -54,11 +55,7 @@ pub(super) async fn wait(
         state = fresh;
     }
     let mut answer = view.show(id, &state);
-    answer.code = match state.error() {
-        _ if !state.is_done() => TIMED_OUT,
-        Some(_) => FAILED,
-        None => FINE,
-    };
+    answer.code = if state.is_done() { outcome(&state) } else { TIMED_OUT };
     if !state.is_done() {
         answer.problems.push(format!("task {id} did not end within {waited} s"));
     }
@@ -97,6 +94,7 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::FINE;
     use std::collections::VecDeque;
     use std::sync::Mutex;
 
@@ -126,31 +124,31 @@ mod tests {
             self.task(id).await
         }
         async fn status(&self) -> Answers<CoordinatorStatusResponse> {
-            unimplemented!()
+            unreachable!("not asked here")
         }
         async fn uptime(&self) -> Answers<UptimeResponse> {
-            unimplemented!()
+            unreachable!("not asked here")
         }
         async fn create_task(&self, _request: CreateTaskRequest) -> Answers<()> {
-            unimplemented!()
+            unreachable!("not asked here")
         }
         async fn stop_task(&self, _id: TaskId) -> Answers<()> {
-            unimplemented!()
+            unreachable!("not asked here")
         }
         async fn destroy_task(&self, _id: TaskId) -> Answers<()> {
-            unimplemented!()
+            unreachable!("not asked here")
         }
         async fn tasks(&self, _request: TasksRequest) -> Answers<TasksResponse> {
-            unimplemented!()
+            unreachable!("not asked here")
         }
         async fn shutdown(&self, _stop_agents: bool) -> Answers<()> {
-            unimplemented!()
+            unreachable!("not asked here")
         }
         async fn task_workers(&self, _id: TaskId) -> Answers<TaskWorkersResponse> {
-            unimplemented!()
+            unreachable!("not asked here")
         }
         async fn nodes(&self) -> Answers<NodesResponse> {
-            unimplemented!()
+            unreachable!("not asked here")
         }
     }
 

@@ -10,10 +10,7 @@ use trogdor_core::messages::TasksResponse;
 use trogdor_core::{TaskId, TaskState};
 
 use super::broker::Broker;
-use crate::cli::{FAILED, FINE, Out};
-
-/// A task ended before it had sent all it should.
-const INCOMPLETE: u8 = 4;
+use crate::cli::{FAILED, FINE, Out, outcome, statuses};
 
 #[derive(Serialize)]
 struct Result<'a> {
@@ -27,16 +24,10 @@ pub(super) fn print_json(tasks: &TasksResponse, out: &mut dyn Out) {
     out.out(&format!("{}\n", to_java_string(&result)));
 }
 
-/// The code that says how the tasks ended.
+/// The code that says how the tasks ended; a failure outweighs what is only incomplete.
 pub(super) fn exit_code(tasks: &TasksResponse) -> u8 {
-    let states = || tasks.tasks.values();
-    if states().any(|state| state.error().is_some() || !state.is_done()) {
-        FAILED
-    } else if states().any(|state| statuses(state).any(|(_, status)| status.get("endedEarly").is_some())) {
-        INCOMPLETE
-    } else {
-        FINE
-    }
+    let codes: Vec<_> = tasks.tasks.values().map(outcome).collect();
+    if codes.contains(&FAILED) { FAILED } else { codes.into_iter().max().unwrap_or(FINE) }
 }
 
 /// One row per worker that has figures, one per task that has none; then errors and warnings.
@@ -81,18 +72,6 @@ pub(super) fn print_table(tasks: &TasksResponse, broker: &Broker, out: &mut dyn 
                 out.out(&format!("{id}: warning: {}\n", warning.as_str().unwrap_or_default()));
             }
         }
-    }
-}
-
-/// The statuses of a task's workers: by node if there are several, else without a name.
-fn statuses(state: &TaskState) -> Box<dyn Iterator<Item = (Option<&str>, &Value)> + '_> {
-    let status = state.status();
-    let has_figures = |value: &Value| value.get("totalSent").is_some();
-    match status {
-        Value::Object(by_node) if !has_figures(status) && by_node.values().any(has_figures) => {
-            Box::new(by_node.iter().map(|(node, status)| (Some(node.as_str()), status)))
-        }
-        _ => Box::new(std::iter::once((None, status))),
     }
 }
 

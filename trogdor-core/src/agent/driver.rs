@@ -36,7 +36,11 @@ impl Agent {
     pub fn start(config: AgentConfig) -> Agent {
         let (inbox, inputs) = mpsc::channel(INBOX_LEN);
         let start_ms = config.clock.now().wall_ms;
-        let machine = AgentMachine::new(start_ms, config.stop_grace.as_millis() as u64);
+        let machine = AgentMachine::new(
+            start_ms,
+            config.stop_grace.as_millis() as u64,
+            config.catalog.classes().map(|class| class.class.to_owned()).collect(),
+        );
         let (version, versions) = watch::channel(machine.version());
         let handle = AgentHandle { inbox, versions, catalog: config.catalog.clone(), start_ms };
         let span = info_span!("agent", node = %config.node);

@@ -95,6 +95,7 @@ struct Entry {
 pub(crate) struct AgentMachine {
     start_ms: i64,
     grace_ms: u64,
+    capabilities: BTreeSet<String>,
     workers: BTreeMap<WorkerId, Entry>,
     /// Grows with every change; never 0, which in a watch request means "everything".
     version: u64,
@@ -103,10 +104,11 @@ pub(crate) struct AgentMachine {
 }
 
 impl AgentMachine {
-    pub(crate) fn new(start_ms: i64, grace_ms: u64) -> AgentMachine {
+    pub(crate) fn new(start_ms: i64, grace_ms: u64, capabilities: BTreeSet<String>) -> AgentMachine {
         AgentMachine {
             start_ms,
             grace_ms,
+            capabilities,
             workers: BTreeMap::new(),
             version: 1,
             shutting_down: false,
@@ -173,6 +175,7 @@ impl AgentMachine {
         WatchResponse {
             server_start_ms: self.start_ms,
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            capabilities: if since == 0 { self.capabilities.clone() } else { BTreeSet::new() },
             version: self.version,
             present: self.workers.keys().copied().collect::<BTreeSet<_>>(),
             changed: changed.map(|(id, entry)| (*id, entry.state())).collect(),

@@ -20,7 +20,7 @@ const ABORT_AFTER_MS: u64 = GRACE_MS + 2000;
 const WALL_AT_0: i64 = 1_000_000;
 
 fn machine() -> AgentMachine {
-    AgentMachine::new(WALL_AT_0, GRACE_MS)
+    AgentMachine::new(WALL_AT_0, GRACE_MS, ["can".to_owned()].into())
 }
 
 fn at(mono_ms: u64) -> Now {
@@ -226,6 +226,7 @@ fn watchers_see_what_changed_and_nothing_else() {
     let before = agent.changes(0);
     assert_eq!(before.changed.len(), 2);
     assert!(agent.changes(before.version).changed.is_empty());
+    assert!(before.capabilities.contains("can") && agent.changes(before.version).capabilities.is_empty());
     step(&mut agent, 1, Event::StatusPublished { worker: WorkerId(2), status: json!({"n": 1}) });
     let after = agent.changes(before.version);
     assert_eq!(after.changed.keys().collect::<Vec<_>>(), [&WorkerId(2)]);

@@ -1,7 +1,7 @@
 //! The coordinator's look at one agent, again and again: a long poll at our own agents, a plain
 //! status request at each heartbeat at Java agents. It reports; it decides nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,6 +91,7 @@ impl Link {
         let seen = WatchResponse {
             server_start_ms: status.server_start_ms,
             agent_version: String::new(),
+            capabilities: BTreeSet::new(),
             version: 0,
             present: status.workers.keys().copied().collect(),
             changed: changed.map(|(id, state)| (*id, state.clone())).collect(),

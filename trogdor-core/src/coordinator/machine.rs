@@ -117,6 +117,7 @@ struct NodeEntry {
     reachable: Option<bool>,
     kind: &'static str,
     version: String,
+    capabilities: BTreeSet<String>,
     error: String,
     foreign: BTreeSet<WorkerId>,
 }
@@ -174,6 +175,7 @@ impl CoordinatorMachine {
                     (entry.reachable, entry.error) = (Some(false), error);
                     // Whatever answers next may be another program.
                     (entry.kind, entry.version) = ("", String::new());
+                    entry.capabilities.clear();
                 }
             }
             Event::CommandAnswered { worker, command, answer } => {
@@ -222,6 +224,7 @@ impl CoordinatorMachine {
             reachable: node.reachable,
             kind: node.kind.to_owned(),
             version: node.version.clone(),
+            capabilities: node.capabilities.clone(),
             error: node.error.clone(),
             active_workers: self.workers.values().filter(|w| w.node == *name && !w.state.is_done()).count(),
         };
@@ -343,6 +346,9 @@ impl CoordinatorMachine {
             true => ("rust", report.seen.agent_version.clone()),
             false => ("java", String::new()),
         };
+        if !report.seen.capabilities.is_empty() {
+            node.capabilities.clone_from(&report.seen.capabilities);
+        }
         // Our own former workers may still show in an answer that left before their removal.
         let former = self.first_worker..self.next_worker;
         let foreign = report.seen.present.iter();

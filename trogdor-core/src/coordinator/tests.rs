@@ -76,6 +76,7 @@ fn report(node: &str, asked_at: u64, workers: &[(i64, &str, &str)]) -> Event {
     let seen = WatchResponse {
         server_start_ms: 1,
         agent_version: String::new(),
+        capabilities: BTreeSet::new(),
         version: 1,
         present: changed.keys().copied().collect::<BTreeSet<_>>(),
         changed,

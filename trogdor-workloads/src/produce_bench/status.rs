@@ -29,7 +29,7 @@ pub struct ProduceBenchStatus {
     pub transactions_aborted: u64,
     /// Records of aborted transactions.
     pub messages_aborted: u64,
-    /// Records that the client library took.
+    /// Records that were handed to the client library, those that it refused included.
     pub handed_over: u64,
     /// Records that were handed over and have no outcome yet.
     pub in_flight: u64,
