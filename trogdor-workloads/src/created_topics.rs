@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::AdminOptions;
 use rdkafka::error::RDKafkaErrorCode;
 
 use crate::client_config::Translated;
-use crate::kafka::{ClientLog, client_config};
+use crate::topic_admin::admin_client;
 
 /// How long a deletion may take.
 const DELETION_LIMIT: Duration = Duration::from_secs(30);
@@ -63,8 +63,7 @@ impl CreatedTopics {
 
 impl Created {
     async fn delete(&self) -> Result<Vec<Result<String, (String, RDKafkaErrorCode)>>, String> {
-        let client: AdminClient<ClientLog> =
-            client_config(&self.admin).create_with_context(ClientLog).map_err(|error| error.to_string())?;
+        let client = admin_client(&self.admin)?;
         let topics: Vec<_> = self.topics.iter().map(String::as_str).collect();
         let options = AdminOptions::new().operation_timeout(Some(DELETION_LIMIT));
         let deleted = client.delete_topics(&topics, &options).await;

@@ -1,10 +1,15 @@
 //! Calls into librdkafka that the binding does not offer in the form needed here. All `unsafe` of
 //! the client code is in this file.
 
+use std::ffi::CString;
 use std::time::Duration;
 
-use rdkafka::bindings::rd_kafka_flush;
+use rdkafka::bindings::{
+    rd_kafka_error_destroy, rd_kafka_error_string, rd_kafka_flush, rd_kafka_sasl_set_credentials,
+};
 use rdkafka::client::{Client, ClientContext};
+
+use crate::client_config::SaslCredentials;
 
 /// Lets waiting batches go without their linger, and waits at most this long, without serving
 /// delivery reports. The binding's own flush serves them in steps of up to 100 ms.
@@ -14,4 +19,34 @@ pub(crate) fn flush<C: ClientContext>(client: &Client<C>, limit: Duration) {
     // SAFETY: the handle is valid as long as the client, which is borrowed for the call; the call
     // takes no other pointer. Its result says only whether something is still in flight.
     let _ = unsafe { rd_kafka_flush(client.native_ptr(), limit_ms) };
+}
+
+/// Sets user name and password as they are. Through the configuration librdkafka would drop leading
+/// blanks.
+///
+/// # Errors
+/// A value with a NUL character, or what librdkafka says. The values are not in the text.
+#[expect(unsafe_code, reason = "calls of the C interface")]
+pub(crate) fn set_credentials<C: ClientContext>(
+    client: &Client<C>,
+    credentials: &SaslCredentials,
+) -> Result<(), String> {
+    let text =
+        |value: &str| CString::new(value).map_err(|_| "a NUL character in user name or password".to_owned());
+    let (username, password) = (text(&credentials.username)?, text(&credentials.password)?);
+    // SAFETY: the handle is valid as long as the client, which is borrowed for the call; both texts
+    // end with NUL, outlive the call, and are copied by it.
+    let error =
+        unsafe { rd_kafka_sasl_set_credentials(client.native_ptr(), username.as_ptr(), password.as_ptr()) };
+    if error.is_null() {
+        return Ok(());
+    }
+    // SAFETY: a result that is not null is an error object that is ours; its text lives until it is
+    // destroyed, which happens once, after the text was copied.
+    let text = unsafe {
+        let text = std::ffi::CStr::from_ptr(rd_kafka_error_string(error)).to_string_lossy().into_owned();
+        rd_kafka_error_destroy(error);
+        text
+    };
+    Err(format!("user name and password cannot be set: {text}"))
 }

@@ -28,7 +28,7 @@ use crate::generators::{PAYLOAD, PayloadGenerator, TRANSACTION, TransactionGener
 use crate::kafka::resolve;
 use crate::pace::{DEFAULT_PER_SEC, Pace};
 use crate::topic_admin::{KafkaAdmin, TopicAdmin};
-use crate::topic_setup::{Setup, set_up};
+use crate::topic_setup::{Setup, TopicSetup};
 use crate::topics::{PartitionsSpec, TOPICS, TopicsSpec};
 use sender::{Job, StopFlag, Target};
 
@@ -304,7 +304,9 @@ impl ProduceBenchWorker {
         let topics: Vec<_> = topics.iter().map(|(name, spec)| (name.as_str(), *spec)).collect();
         let admin = self.admin(&translated, ctx)?;
         ctx.status.set(format!("Creating {} topic(s)", topics.len()));
-        let mut setup = set_up(&*admin, &topics).await?;
+        let retries = translated.ours.retries;
+        let setup = TopicSetup { admin: &*admin, clock: &*ctx.clock, retries };
+        let mut setup = setup.run(&topics).await?;
         if let Some(created) = ctx.extensions.get::<CreatedTopics>() {
             created.add(&translated, &setup.created);
         }

@@ -68,9 +68,7 @@ impl KafkaAdmin {
     /// # Errors
     /// What librdkafka says about the settings.
     pub(crate) fn new(translated: &Translated) -> Result<KafkaAdmin, String> {
-        let client = client_config(translated)
-            .create_with_context(ClientLog)
-            .map_err(|error: KafkaError| error.to_string())?;
+        let client = admin_client(translated)?;
         let limit = Duration::from_millis(translated.ours.default_api_timeout_ms);
         Ok(KafkaAdmin { client: Arc::new(client), limit })
     }
@@ -88,6 +86,17 @@ impl KafkaAdmin {
         let called = tokio::task::spawn_blocking(move || call(&client)).await;
         called.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
+}
+
+/// An admin client with these settings; it connects when it is used.
+pub(crate) fn admin_client(translated: &Translated) -> Result<AdminClient<ClientLog>, String> {
+    let client: AdminClient<ClientLog> = client_config(translated)
+        .create_with_context(ClientLog)
+        .map_err(|error: KafkaError| error.to_string())?;
+    if let Some(credentials) = &translated.ours.sasl_credentials {
+        crate::native::set_credentials(client.inner(), credentials)?;
+    }
+    Ok(client)
 }
 
 /// How long one look may take; the callers look again.

@@ -3,7 +3,7 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -148,6 +148,7 @@ impl Driver {
     fn accept(&mut self, input: Input) -> Vec<Event> {
         vec![match input {
             Input::Create { request, typed, start, reply } => {
+                self.warn_of_foreign_target(&request.task_id, &*typed);
                 Event::Create { token: self.token(reply), request, typed, start }
             }
             Input::Stop { worker, reply } => Event::Stop { token: self.token(reply), worker },
@@ -158,6 +159,19 @@ impl Driver {
                 return Vec::new();
             }
         }]
+    }
+
+    /// The original does not care where a task wants to run; we run it too, but say so.
+    fn warn_of_foreign_target(&self, task: &TaskId, typed: &dyn TaskSpec) {
+        // Plug-in code: what it does wrong shows when the worker is made.
+        let targets = catch_unwind(AssertUnwindSafe(|| {
+            typed.controller().ok().map(|controller| controller.targets(&self.config.topology))
+        }));
+        if let Ok(Some(targets)) = targets
+            && !targets.contains(&self.config.node)
+        {
+            warn!(%task, node = %self.config.node, "the task does not target this node; it runs here all the same");
+        }
     }
 
     fn token(&mut self, reply: Reply) -> Token {

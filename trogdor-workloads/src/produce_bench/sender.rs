@@ -88,6 +88,9 @@ pub(super) fn send(job: Job, flag: &StopFlag, status: &StatusSlot) -> Result<(),
     let producer: BaseProducer<Deliveries> = client_config(&job.translated)
         .create_with_context(deliveries.clone())
         .map_err(|error| error.to_string())?;
+    if let Some(credentials) = &job.translated.ours.sasl_credentials {
+        crate::native::set_credentials(producer.client(), credentials)?;
+    }
     let publisher = Publisher { status, warnings: job.warnings.clone(), due_ns: 0 };
     let mut sender = Sender { job, producer, deliveries, watch, flag, publisher, sent: 0, flushed_at_ns: 0 };
     let result = sender.run();
