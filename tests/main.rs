@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod cli;
+mod daemons;
 mod examples;
 mod interop;
 mod produce_bench;

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, Producer as _};
+use serde_json::{Value, json};
 use trogdor::workloads::{
     PartitionsSpec, PayloadGenerator, ProduceBenchSpec, ProduceBenchStatus, TopicsSpec, TransactionGenerator,
 };
 use trogdor_core::api::CoordinatorApi as _;
-use trogdor_core::{Cluster, TaskResult};
+use trogdor_core::{Cluster, TaskId, TaskResult};
+use trogdor_lab::Kafka;
 
-use crate::support::{kafka, read_topic, topic};
+use crate::support::{LIMIT, kafka, read_topic, topic};
 
 fn topics(name: &str, partitions: i32) -> TopicsSpec {
     let mut topics = TopicsSpec::default();
@@ -43,6 +46,21 @@ fn status(result: &TaskResult) -> ProduceBenchStatus {
     result.status().unwrap_or_else(|error| panic!("{error}: {:?}", result.state))
 }
 
+/// Waits until a running task's status is as wanted.
+async fn until(cluster: &Cluster, id: &TaskId, is_so: impl Fn(&Value) -> bool) {
+    let coordinator = cluster.coordinator();
+    let looking = async {
+        loop {
+            let state = coordinator.await_task(id.clone(), Duration::from_millis(50)).await.unwrap();
+            if is_so(state.status()) {
+                return;
+            }
+            assert!(!state.is_done(), "{state:?}");
+        }
+    };
+    tokio::time::timeout(LIMIT, looking).await.expect("it comes to that");
+}
+
 #[tokio::test]
 async fn every_record_is_what_the_generators_say() {
     let topic = topic("bytes");
@@ -62,6 +80,7 @@ async fn every_record_is_what_the_generators_say() {
     let mut keys = PayloadGenerator::default_key().start().unwrap();
     let mut values = values.start().unwrap();
     let mut positions = [0; 3];
+    let mut bytes = 0;
     for position in 0..3000_i64 {
         // Records take turns over the partitions.
         let partition = (position % 3) as usize;
@@ -69,8 +88,15 @@ async fn every_record_is_what_the_generators_say() {
         assert_eq!(key.as_deref(), keys.at(position, || 0), "key {position}");
         assert_eq!(value.as_deref(), values.at(position, || 0), "value {position}");
         positions[partition] += 1;
+        bytes += [key, value].into_iter().flatten().map(|bytes| bytes.len() as u64).sum::<u64>();
     }
     assert_eq!(found.values().map(Vec::len).collect::<Vec<_>>(), [1000; 3]);
+    assert_eq!(status.bytes_sent, bytes);
+    // The last record is due after 29.99 ms.
+    assert!((29..60_000).contains(&status.elapsed_ms), "{status:?}");
+    let per_sec = |elapsed_ms: u64| 3_000_000.0 / elapsed_ms as f64;
+    let (least, most) = (per_sec(status.elapsed_ms + 1), per_sec(status.elapsed_ms));
+    assert!((least - 0.1..=most + 0.1).contains(&status.messages_per_sec), "{status:?}");
 }
 
 #[tokio::test]
@@ -157,13 +183,7 @@ async fn a_stopped_transaction_is_aborted_and_its_records_are_not_counted() {
     let cluster = cluster();
     let id = cluster.create("foo", &spec).await.unwrap();
     // The first status comes after a second, in the second transaction.
-    loop {
-        let state = cluster.coordinator().await_task(id.clone(), Duration::from_millis(50)).await.unwrap();
-        if state.status().get("transactionsCommitted").and_then(|n| n.as_u64()) >= Some(1) {
-            break;
-        }
-        assert!(!state.is_done(), "{state:?}");
-    }
+    until(&cluster, &id, |status| status["transactionsCommitted"].as_u64() >= Some(1)).await;
     cluster.coordinator().stop_task(id.clone()).await.unwrap();
     let result = cluster.wait(&id).await.unwrap().ok().unwrap();
     let status = status(&result);
@@ -173,6 +193,80 @@ async fn a_stopped_transaction_is_aborted_and_its_records_are_not_counted() {
     assert!(status.ended_early.unwrap().contains("of 1000000 messages"));
     let found = read_topic(&spec.bootstrap_servers, &topic, "read_committed");
     assert_eq!(found[&0].len() as u64, status.total_sent);
+}
+
+#[tokio::test]
+async fn a_fenced_producer_says_so() {
+    let topic = topic("fenced");
+    let mut spec = ProduceBenchSpec {
+        target_messages_per_sec: 500,
+        transaction_generator: Some(TransactionGenerator::Uniform { messages_per_transaction: 50 }),
+        ..spec(&topic, 1, 1_000_000).await
+    };
+    spec.producer_conf.insert("transactional.id".to_owned(), topic.clone());
+    let cluster = cluster();
+    let id = cluster.create("foo", &spec).await.unwrap();
+    until(&cluster, &id, |status| status["transactionsCommitted"].as_u64() >= Some(1)).await;
+    let fence = tokio::task::spawn_blocking(move || {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", spec.bootstrap_servers).set("transactional.id", topic);
+        let other: BaseProducer = config.create().unwrap();
+        other.init_transactions(LIMIT)
+    });
+    fence.await.unwrap().unwrap();
+    let result = cluster.wait(&id).await.unwrap();
+    let error = result.error().unwrap();
+    assert!(error.contains("fenced") && !error.contains("abortTransaction"), "{error}");
+    let status = status(&result);
+    assert_eq!(status.in_flight, 0, "{status:?}");
+    let outcomes = status.total_sent + status.failed + status.unknown + status.messages_aborted;
+    assert_eq!(status.handed_over, outcomes, "{status:?}");
+}
+
+#[tokio::test]
+async fn records_without_an_answer_when_a_stop_is_over_are_unknown() {
+    let kafka = Kafka::start("4.3.1").await.unwrap();
+    let spec = ProduceBenchSpec {
+        bootstrap_servers: kafka.bootstrap().to_owned(),
+        target_messages_per_sec: 200,
+        ..spec(&topic("frozen"), 1, 1_000_000).await
+    };
+    let cluster = trogdor::cluster().unwrap().stop_grace(Duration::from_secs(1)).start();
+    let id = cluster.create("foo", &spec).await.unwrap();
+    until(&cluster, &id, |status| status["totalSent"].as_u64() > Some(0)).await;
+    kafka.pause().await.unwrap();
+    // A second's worth of records, so that none of them can be an answer on its way.
+    until(&cluster, &id, |status| status["inFlight"].as_u64() >= Some(200)).await;
+    cluster.coordinator().stop_task(id.clone()).await.unwrap();
+    let result = cluster.wait(&id).await.unwrap();
+    let error = result.error().unwrap();
+    let status = status(&result);
+    assert!(status.unknown >= 200 && status.total_sent > 0, "{status:?}");
+    assert!(error.contains(&format!("the fate of {} is unknown", status.unknown)), "{error}");
+    assert_eq!((status.failed, status.in_flight, status.messages_aborted), (0, 0, 0), "{status:?}");
+    assert_eq!(status.handed_over, status.total_sent + status.unknown, "{status:?}");
+    assert!(status.ended_early.unwrap().contains("of 1000000 messages"));
+    kafka.resume().await.unwrap();
+    kafka.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn batches_linger_in_pauses_only_if_flushing_is_skipped() {
+    let spec = async |skip_flush| {
+        let mut spec =
+            ProduceBenchSpec { target_messages_per_sec: 5, skip_flush, ..spec(&topic("linger"), 1, 8).await };
+        // Longer than the run: only a flush lets a batch go, at the latest the one at the end.
+        spec.producer_conf.insert("linger.ms".to_owned(), "10000".to_owned());
+        spec
+    };
+    let (flushing, lingering) = (spec(false).await, spec(true).await);
+    let (flushing, lingering) = tokio::join!(run(&flushing), run(&lingering));
+    let service_time = |result: TaskResult| status(&result.ok().unwrap()).service_time;
+    let (flushing, lingering) = (service_time(flushing), service_time(lingering));
+    assert_eq!((flushing.count, lingering.count), (8, 8));
+    // The last of eight records is due after 1.4 s, so half of them lie about for 600 ms.
+    assert!(lingering.p50_us >= 500_000, "{lingering:?}");
+    assert!(flushing.p50_us <= 250_000, "{flushing:?}");
 }
 
 #[tokio::test]

@@ -2,16 +2,16 @@
 //! protocol by status and exact body, what clients get wrong or do slowly, and one suite per API that
 //! runs against handles and over HTTP alike. Only the no-op task is used.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use trogdor_bin::http::{
     AgentClient, ClientOptions, CoordinatorClient, Limits, Routes, Server, agent_routes, coordinator_routes,
 };
@@ -52,8 +52,12 @@ impl Daemon {
     }
 
     async fn coordinator(limits: Limits) -> (Cluster, Daemon) {
-        let cluster = Cluster::builder(catalog()).start();
-        let routes = coordinator_routes(Arc::new(cluster.coordinator()), catalog(), limits);
+        Daemon::coordinator_of(catalog(), limits).await
+    }
+
+    async fn coordinator_of(catalog: Catalog, limits: Limits) -> (Cluster, Daemon) {
+        let cluster = Cluster::builder(catalog.clone()).start();
+        let routes = coordinator_routes(Arc::new(cluster.coordinator()), catalog, limits);
         (cluster, Daemon::start(limits, routes).await)
     }
 
@@ -229,6 +233,28 @@ async fn any_task_id_can_be_named_in_a_path() {
 }
 
 #[tokio::test]
+async fn a_spec_whose_keys_are_in_another_order_is_the_same() {
+    let (_cluster, daemon) = Daemon::coordinator_of(trogdor::catalog().unwrap(), Limits::default()).await;
+    let create = |conf: &str| {
+        format!(
+            r#"{{"id":"foo","spec":{{"class":"org.apache.kafka.trogdor.workload.ProduceBenchSpec","startMs":{FUTURE},"producerConf":{conf}}}}}"#
+        )
+    };
+    let reordered = r#"{"spec":{"producerConf":{"linger.ms":"5","acks":"all"},"startMs":4102444800000,"class":"org.apache.kafka.trogdor.workload.ProduceBenchSpec"},"id":"foo"}"#;
+    let path = "/coordinator/task/create";
+    for (body, expected) in [
+        (create(r#"{"acks":"all","linger.ms":"5"}"#).as_str(), 200),
+        (&create(r#"{"linger.ms":"5","acks":"all"}"#), 200),
+        (reordered, 200),
+        (&create(r#"{"linger.ms":"all","acks":"5"}"#), 409),
+        (&create(r#"{"linger.ms":"5"}"#), 409),
+    ] {
+        let (code, answer) = daemon.send("POST", path, body).await;
+        assert_eq!(code, expected, "{body}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn the_agent_answers_as_the_original_does() {
     let (agent, daemon) = Daemon::agent().await;
     let server_start_ms = agent.handle().uptime().await.unwrap().server_start_ms;
@@ -394,6 +420,31 @@ async fn clients_of_kafka_are_understood_to_the_letter() {
     assert_eq!(answer, (200, "{}".to_owned()));
     assert_eq!(daemon.send("PUT", "/coordinator/shutdown", "").await, (200, "{}".to_owned()));
     daemon.stopped().await;
+}
+
+#[tokio::test]
+async fn a_client_waits_for_a_daemon_that_is_being_restarted() {
+    // Bound, so that nobody else gets the port, and not listening yet, so that it refuses.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let target = socket.local_addr().unwrap().to_string();
+    assert!(TcpStream::connect(&target).await.is_err());
+    let mut serving = JoinSet::new();
+    let down = sleep(Duration::from_millis(300));
+    serving.spawn(async move {
+        down.await;
+        let (mut stream, _) = socket.listen(1).unwrap().accept().await.unwrap();
+        let mut request = [0; 4096];
+        let len = stream.read(&mut request).await.unwrap();
+        let answer =
+            "HTTP/1.1 200 OK\r\nContent-Length: 19\r\nConnection: close\r\n\r\n{\"serverStartMs\":7}";
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        String::from_utf8_lossy(&request[..len]).lines().next().unwrap().to_owned()
+    });
+    let client = CoordinatorClient::new(&target, ClientOptions::default());
+    assert_eq!(client.status().await.unwrap().server_start_ms, 7);
+    let request = serving.join_next().await.unwrap().unwrap();
+    assert_eq!(request, "GET /coordinator/status HTTP/1.1");
 }
 
 /// What holds for every coordinator, however it is reached. Its one node is `node0`.

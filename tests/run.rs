@@ -4,6 +4,8 @@ use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -60,6 +62,38 @@ async fn a_named_cluster_wins_over_the_spec_and_topics_can_be_deleted() {
     spec["activeTopics"] = json!({topic: {"numPartitions": 3, "replicationFactor": 1}});
     let output = trogdor(&["run", "--bootstrap", bootstrap, "--delete-topics", &spec.to_string()]).await;
     assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+}
+
+/// The topics of a cluster.
+fn topics(bootstrap: &str) -> Vec<String> {
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).set("group.id", "reader").create().unwrap();
+    let metadata = consumer.fetch_metadata(None, LIMIT).unwrap();
+    metadata.topics().iter().map(|topic| topic.name().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn the_topics_that_a_run_created_are_gone_afterwards_and_no_others() {
+    let bootstrap = kafka().await.bootstrap();
+    let (old, new) = (topic("old"), topic("new"));
+    let output = trogdor(&["run", "--bootstrap", bootstrap, &spec(&old, 1, 1000)]).await;
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    let mut both: Value = serde_json::from_str(&spec(&old, 1, 1000)).unwrap();
+    both["activeTopics"][&new] = json!({"numPartitions": 1, "replicationFactor": 1});
+    let output = trogdor(&["run", "--bootstrap", bootstrap, "--delete-topics", &both.to_string()]).await;
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    // The broker answers a moment before its metadata shows it.
+    let gone = async {
+        loop {
+            let found = topics(bootstrap);
+            assert!(found.contains(&old), "{found:?}");
+            if !found.contains(&new) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LIMIT, gone).await.expect("the new topic is gone");
 }
 
 #[tokio::test]

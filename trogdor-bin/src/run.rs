@@ -38,8 +38,8 @@ pub struct RunArgs {
     /// The cluster to use, in place of the specs' own bootstrapServers
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "kafka")]
     pub bootstrap: Option<String>,
-    /// Start a real Apache Kafka broker of this version for the run (needs Java; fetched by Maven)
-    #[arg(long, value_name = "VERSION", num_args = 0..=1, default_missing_value = "4.3.1")]
+    /// Start a real Apache Kafka broker of this version, 4.3.1 say, for the run (needs Java and Maven)
+    #[arg(long, value_name = "VERSION")]
     pub kafka: Option<String>,
     /// Print one JSON object and nothing else on standard output
     #[arg(long)]
@@ -51,7 +51,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub delete_topics: bool,
     /// Seconds that a task may take to end after it was told to
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     pub stop_grace: u64,
     /// No progress line
     #[arg(long, short)]
@@ -78,7 +78,10 @@ pub async fn run(args: RunArgs, catalog: &Catalog, out: &mut dyn Out) -> u8 {
         Ok(broker) => broker,
         Err(problem) => return refuse(out, &[problem], FAILED),
     };
-    plan.use_bootstrap(broker.bootstrap());
+    if let Some(bootstrap) = broker.bootstrap() {
+        // What the user chose wins over the specs; the embedded broker is for those that name none.
+        plan.use_bootstrap(bootstrap, !broker.is_embedded());
+    }
     let problems = plan.problems(catalog, broker.is_embedded());
     if !problems.is_empty() {
         broker.stop().await;

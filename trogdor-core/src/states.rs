@@ -133,6 +133,7 @@ pub enum WorkerState {
     /// The coordinator's own placeholder until an agent has told of the worker; never sent.
     Receiving {
         /// Its task.
+        #[serde(default)]
         task_id: TaskId,
         /// Its spec.
         spec: Spec,
@@ -140,6 +141,7 @@ pub enum WorkerState {
     /// Created, not yet at work.
     Starting {
         /// Its task.
+        #[serde(default)]
         task_id: TaskId,
         /// Its spec.
         spec: Spec,
@@ -147,6 +149,7 @@ pub enum WorkerState {
     /// At work.
     Running {
         /// Its task.
+        #[serde(default)]
         task_id: TaskId,
         /// Its spec.
         spec: Spec,
@@ -159,6 +162,7 @@ pub enum WorkerState {
     /// Asked to end.
     Stopping {
         /// Its task.
+        #[serde(default)]
         task_id: TaskId,
         /// Its spec.
         spec: Spec,
@@ -171,6 +175,7 @@ pub enum WorkerState {
     /// All over.
     Done {
         /// Its task.
+        #[serde(default)]
         task_id: TaskId,
         /// Its spec.
         spec: Spec,

@@ -3,17 +3,21 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use trogdor_core::api::{AgentApi, CoordinatorApi, StartRule};
+use trogdor_core::api::{AgentApi, ApiError, CoordinatorApi, StartRule};
 use trogdor_core::json::{Field, Kind, Object};
 use trogdor_core::messages::{CreateTaskRequest, CreateWorkerRequest};
 use trogdor_core::{
-    Catalog, CatalogError, Cluster, DURATION_MS, FixedNodes, NodeName, START_MS, Schedule, Spec, TaskClass,
-    TaskController, TaskId, TaskSpec, Worker, WorkerContext, WorkerId, WorkerResult, noop,
+    Catalog, CatalogError, Cluster, DURATION_MS, Extensions, FixedNodes, NodeName, START_MS, Schedule, Spec,
+    TaskClass, TaskController, TaskId, TaskSpec, Worker, WorkerContext, WorkerId, WorkerResult, WorkerState,
+    noop,
 };
 
 /// A task that misbehaves on request.
@@ -23,7 +27,7 @@ struct SampleSpec {
     start_ms: i64,
     duration_ms: i64,
     nodes: Vec<NodeName>,
-    /// What the worker does: `wait`, `return`, `fail`, `panic`, `hang`, `block`, `panic in new`.
+    /// What the worker does: `wait`, `return`, `fail`, `panic`, `hang`, `fail everywhere`, …
     behaviour: String,
     exit_ms: u64,
 }
@@ -79,10 +83,17 @@ impl TaskSpec for SampleSpec {
 
 struct SampleWorker(SampleSpec);
 
+/// How many workers have begun; lent to them by tests that count.
+#[derive(Default)]
+struct Begun(AtomicUsize);
+
 #[async_trait]
 impl Worker for SampleWorker {
     async fn run(self: Box<Self>, ctx: WorkerContext) -> WorkerResult {
         ctx.status.set("active");
+        if let Some(begun) = ctx.extensions.get::<Begun>() {
+            begun.0.fetch_add(1, Ordering::Relaxed);
+        }
         let sleep = tokio::time::sleep(Duration::from_millis(self.0.exit_ms));
         match self.0.behaviour.as_str() {
             "return" => sleep.await,
@@ -92,6 +103,16 @@ impl Worker for SampleWorker {
             }
             "empty error" => return Err(String::new().into()),
             "panic" => panic!("oh no"),
+            "panic when stopped" => {
+                ctx.stop.stopped().await;
+                panic!("no way to stop");
+            }
+            "fail everywhere" => {
+                if ctx.node.as_str() != "node0" {
+                    ctx.stop.stopped().await;
+                }
+                return Err(format!("failed on {}", ctx.node).into());
+            }
             "hang" => std::future::pending().await,
             _ => {
                 ctx.stop.stopped().await;
@@ -159,6 +180,25 @@ async fn whatever_a_plug_in_does_ends_that_worker_only() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_panic_while_stopping_ends_the_worker_with_its_text() {
+    let cluster = cluster(&["node0"]);
+    let error = Some("the worker panicked: no way to stop");
+    let short = SampleSpec { duration_ms: 1000, ..sample("panic when stopped", &["node0"]) };
+    let result = cluster.run(&short).await.unwrap();
+    assert_eq!((result.error(), result.state.status()), (error, &json!("active")), "its time is over");
+    let id = cluster.create("foo", &sample("panic when stopped", &["node0"])).await.unwrap();
+    let agent = cluster.agent("node0").unwrap();
+    while agent.status().await.unwrap().workers.is_empty() {
+        agent.watch(1, Duration::from_secs(10)).await.unwrap();
+    }
+    cluster.coordinator().stop_task(id.clone()).await.unwrap();
+    let result = cluster.wait(&id).await.unwrap();
+    assert_eq!(result.error(), error, "it was asked to stop");
+    // Nothing of it keeps the agent from exiting.
+    cluster.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_worker_that_hangs_is_aborted_after_its_grace() {
     let cluster = Cluster::builder(catalog()).stop_grace(Duration::from_millis(700)).start();
     let spec = SampleSpec { duration_ms: 1000, ..sample("hang", &["node0"]) };
@@ -175,6 +215,41 @@ async fn one_failing_worker_ends_the_task_on_all_nodes() {
     assert!(result.error().unwrap().starts_with("failed on node"), "{result:?}");
     let workers = cluster.coordinator().task_workers(result.id).await.unwrap().workers;
     assert!(workers.values().all(|worker| worker.is_done()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_of_every_worker_is_kept_with_its_node() {
+    let nodes = ["node0", "node1", "node2"];
+    let cluster = cluster(&nodes);
+    // The first one fails; the others do when they are stopped for it.
+    let result = cluster.run(&sample("fail everywhere", &nodes)).await.unwrap();
+    assert_eq!(result.error(), Some("failed on node0"));
+    let workers = cluster.coordinator().task_workers(result.id).await.unwrap().workers;
+    let error_of = |node| match &workers[node] {
+        WorkerState::Done { error, .. } => error.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(nodes.map(error_of), nodes.map(|node| format!("failed on {node}")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn equal_creations_at_once_start_one_worker() {
+    let begun = Arc::<Begun>::default();
+    let extensions = Extensions::default().with(begun.clone());
+    let cluster = Cluster::builder(catalog()).extensions(extensions).start();
+    let agent = cluster.agent("node0").unwrap();
+    let create = |behaviour: &str| {
+        let spec = Spec::of(&sample(behaviour, &["node0"])).unwrap();
+        let request = CreateWorkerRequest { worker_id: WorkerId(1), task_id: TaskId::from("foo"), spec };
+        agent.create_worker(request, StartRule::AtOnce { run_ms: 60_000 })
+    };
+    let answers = join_all((0..20).map(|_| create("wait"))).await;
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert!(matches!(create("return").await, Err(ApiError::Conflict(_))));
+    // Paused time goes on once nothing is left to be done.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(begun.0.load(Ordering::Relaxed), 1);
+    assert_eq!(agent.status().await.unwrap().workers.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -80,7 +80,8 @@ fn lenient_values_become_their_type() {
         (r#"{"map": {"a": 2, "b": "", "c": null}}"#, json!({"map": {"a": "2", "b": ""}})),
         (r#"{"byInt": {"0": [1, null], " 1 ": 2}}"#, json!({"byInt": {"0": [1, 0], "1": [2]}})),
         (r#"{"bytes": "YWJj"}"#, json!({"bytes": "YWJj"})),
-        (r#"{"bytes": [97, -1]}"#, json!({"bytes": "Yf8="})),
+        (r#"{"bytes": [97, -1, 255, null]}"#, json!({"bytes": "Yf//AA=="})),
+        (r#"{"bytes": 97}"#, json!({"bytes": "YQ=="})),
         (r#"{"enum": " CONNECT "}"#, json!({"enum": "CONNECT"})),
         (r#"{"enum": 1}"#, json!({"enum": "FETCH_METADATA"})),
         (r#"{"double": "1.5"}"#, json!({"double": 1.5})),
@@ -133,8 +134,8 @@ fn what_is_wrong_is_named_with_its_place() {
         (r#"{"enum": ""}"#, "/enum (line 1, column 10): found \"\", expected one of CONNECT, FETCH_METADATA"),
         (r#"{"enum": 2}"#, "/enum (line 1, column 10): found 2, expected one of CONNECT, FETCH_METADATA"),
         (
-            r#"{"bytes": [200]}"#,
-            "/bytes (line 1, column 11): found a list, expected Base64 text or a list of numbers from -128 to 127",
+            r#"{"bytes": [300]}"#,
+            "/bytes (line 1, column 11): found a list, expected Base64 text or a list of numbers from -128 to 255",
         ),
         (
             r#"{"byInt": {"x": [1]}}"#,
@@ -159,6 +160,18 @@ fn all_problems_are_told_at_once() {
     let problems = read(r#"{"int": "x", "texts": [{}, []], "other": 1, "bool": 7.5}"#).unwrap_err();
     let paths: Vec<_> = problems.0.iter().map(|problem| problem.path.as_str()).collect();
     assert_eq!(paths, ["/other", "/bool", "/int", "/texts/0", "/texts/1"]);
+}
+
+#[test]
+fn what_is_accepted_can_travel_inside_of_other_messages() {
+    let any = |depth: usize| format!("{{\"any\": {}1{}}}", "[".repeat(depth), "]".repeat(depth));
+    let deepest = read(&any(398)).unwrap();
+    let wrapped = format!(
+        "{{\"workers\":{{\"1\":{{\"state\":\"STARTING\",\"spec\":{{\"class\":\"x\",\"deep\":{deepest}}}}}}}}}"
+    );
+    assert!(read_lenient(wrapped.as_bytes(), &Kind::Object(&AGENT_STATUS)).is_ok());
+    let refused = read(&any(399)).unwrap_err().to_string();
+    assert_eq!(refused, "(line 1, column 1): the document is nested too deeply");
 }
 
 #[test]

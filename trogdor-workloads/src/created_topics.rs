@@ -2,14 +2,16 @@
 //! writes its topics down if its agent was lent a [`CreatedTopics`]; nothing is deleted unasked.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use rdkafka::admin::AdminOptions;
 use rdkafka::error::RDKafkaErrorCode;
 
 use crate::client_config::Translated;
-use crate::topic_admin::admin_client;
+use crate::topic_admin::{Creation, Replicas, TopicAdmin, admin_client};
+use crate::topics::PartitionsSpec;
 
 /// How long a deletion may take.
 const DELETION_LIMIT: Duration = Duration::from_secs(30);
@@ -25,13 +27,13 @@ struct Created {
 }
 
 impl CreatedTopics {
-    /// Adds topics of the cluster that these admin settings reach.
-    pub(crate) fn add(&self, admin: &Translated, topics: &[String]) {
+    /// Adds a topic of the cluster that these admin settings reach.
+    fn add(&self, admin: &Translated, topic: &str) {
         let cluster = admin.librdkafka.get("bootstrap.servers").cloned().unwrap_or_default();
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let created =
             all.entry(cluster).or_insert_with(|| Created { admin: admin.clone(), topics: BTreeSet::new() });
-        created.topics.extend(topics.iter().cloned());
+        created.topics.insert(topic.to_owned());
     }
 
     /// Deletes all of them, and gives their number. A topic that is gone already counts as deleted.
@@ -58,6 +60,54 @@ impl CreatedTopics {
             }
         }
         if problems.is_empty() { Ok(deleted) } else { Err(problems) }
+    }
+}
+
+/// Writes down what it creates, at once, so that a set-up that fails half-way leaves nothing out.
+pub(crate) struct RecordingAdmin {
+    admin: Arc<dyn TopicAdmin>,
+    created: Arc<CreatedTopics>,
+    settings: Translated,
+    /// Topics whose creation was tried without an answer: if they exist later, they are ours.
+    tried: Mutex<BTreeSet<String>>,
+}
+
+impl RecordingAdmin {
+    pub(crate) fn new(
+        admin: Arc<dyn TopicAdmin>,
+        created: Arc<CreatedTopics>,
+        settings: Translated,
+    ) -> RecordingAdmin {
+        RecordingAdmin { admin, created, settings, tried: Mutex::default() }
+    }
+}
+
+#[async_trait]
+impl TopicAdmin for RecordingAdmin {
+    async fn create(&self, topics: &[(&str, &PartitionsSpec)]) -> Vec<Creation> {
+        let creations = self.admin.create(topics).await;
+        let mut tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((name, _), creation) in topics.iter().zip(&creations) {
+            match creation {
+                Creation::Created => self.created.add(&self.settings, name),
+                Creation::Exists if tried.contains(*name) => self.created.add(&self.settings, name),
+                Creation::NotYet(_) => drop(tried.insert((*name).to_owned())),
+                Creation::Exists | Creation::Refused(_) => {}
+            }
+        }
+        creations
+    }
+
+    async fn replicas(&self, topic: &str) -> Result<Option<Replicas>, String> {
+        self.admin.replicas(topic).await
+    }
+
+    async fn configs(&self, topic: &str) -> Result<BTreeMap<String, String>, String> {
+        self.admin.configs(topic).await
+    }
+
+    async fn takes_writes(&self, topic: &str, partition: i32) -> Result<(), String> {
+        self.admin.takes_writes(topic, partition).await
     }
 }
 

@@ -52,6 +52,9 @@ impl EmbeddedBroker {
     /// # Errors
     /// What librdkafka says: most often that the topic exists.
     pub fn create_topic(&self, name: &str, partitions: i32, replicas: i32) -> Result<(), String> {
+        if replicas > BROKERS {
+            return Err(format!("Replication factor: {replicas} larger than available brokers: {BROKERS}."));
+        }
         let cluster = self.cluster.lock().unwrap_or_else(PoisonError::into_inner);
         cluster.0.create_topic(name, partitions, replicas).map_err(|error| error.to_string())?;
         let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);

@@ -22,7 +22,7 @@ use trogdor_core::{
 pub use status::{Interval, ProduceBenchStatus};
 
 use crate::client_config::{JavaProperties, Role, Translated, merge, translate};
-use crate::created_topics::CreatedTopics;
+use crate::created_topics::{CreatedTopics, RecordingAdmin};
 use crate::embedded::EmbeddedBroker;
 use crate::generators::{PAYLOAD, PayloadGenerator, TRANSACTION, TransactionGenerator};
 use crate::kafka::resolve;
@@ -303,13 +303,15 @@ impl ProduceBenchWorker {
         let topics = self.spec.topics()?;
         let topics: Vec<_> = topics.iter().map(|(name, spec)| (name.as_str(), *spec)).collect();
         let admin = self.admin(&translated, ctx)?;
+        let recorder = ctx.extensions.get::<CreatedTopics>();
+        let admin: Arc<dyn TopicAdmin> = match recorder {
+            Some(created) => Arc::new(RecordingAdmin::new(admin, created, translated.clone())),
+            None => admin,
+        };
         ctx.status.set(format!("Creating {} topic(s)", topics.len()));
         let retries = translated.ours.retries;
         let setup = TopicSetup { admin: &*admin, clock: &*ctx.clock, retries };
         let mut setup = setup.run(&topics).await?;
-        if let Some(created) = ctx.extensions.get::<CreatedTopics>() {
-            created.add(&translated, &setup.created);
-        }
         ctx.status.set(format!("Created {} topic(s)", topics.len()));
         setup.warnings.extend(translated.notes.iter().map(|note| format!("admin client: {note}")));
         Ok(setup)
@@ -324,12 +326,15 @@ impl ProduceBenchWorker {
 
     fn job(&self, ctx: &WorkerContext, setup: Setup) -> Result<Job, String> {
         let spec = &self.spec;
-        let translated = spec.producer_settings()?;
+        let mut translated = spec.producer_settings()?;
         let mut warnings = spec.warnings();
         warnings.extend(setup.warnings);
         warnings.extend(translated.notes.iter().map(|note| format!("producer: {note}")));
+        let targets = spec.targets(translated.ours.round_robin_partitioner)?;
+        let settings = &mut translated.librdkafka;
+        settings.entry("statistics.interval.ms".to_owned()).or_insert_with(|| statistics_interval(&targets));
         Ok(Job {
-            targets: spec.targets(translated.ours.round_robin_partitioner)?,
+            targets,
             pace: spec.pace(),
             messages_max: spec.max_messages.max(0) as u64,
             keys: spec.key_generator.start()?,
@@ -337,10 +342,32 @@ impl ProduceBenchWorker {
             transactions: spec.transaction_generator.as_ref().map(TransactionGenerator::start),
             flushes: !spec.skip_flush,
             grace: ctx.grace,
-            warnings,
+            warnings: bounded(warnings),
             translated,
         })
     }
+}
+
+/// How often the client tells its statistics, milliseconds: soon enough to see at its start when the
+/// idempotent producer is ready, and seldom enough that listing all partitions costs nothing.
+fn statistics_interval(targets: &[Target]) -> String {
+    targets.len().clamp(50, 5000).to_string()
+}
+
+/// A status is to stay small: the first warnings, none of them long, and how many more there are.
+fn bounded(mut warnings: Vec<String>) -> Vec<String> {
+    const WARNINGS_MAX: usize = 50;
+    const CHARS_MAX: usize = 300;
+    let more = warnings.len().saturating_sub(WARNINGS_MAX);
+    warnings.truncate(WARNINGS_MAX);
+    for warning in &mut warnings {
+        if let Some((end, _)) = warning.char_indices().nth(CHARS_MAX) {
+            warning.truncate(end);
+            warning.push('…');
+        }
+    }
+    warnings.extend((more > 0).then(|| format!("… and {more} more")));
+    warnings
 }
 
 /// Stops the thread when the worker is aborted: nobody would wait for it any more.

@@ -67,6 +67,10 @@ impl TopicSetup<'_> {
             let mut not_yet = Vec::new();
             let mut last_reason = String::new();
             for batch in missing.chunks(TOPICS_PER_REQUEST) {
+                if !not_yet.is_empty() && self.is_over(since_ms, CREATION_LIMIT) {
+                    not_yet.extend(batch);
+                    continue;
+                }
                 for (topic, creation) in batch.iter().zip(self.admin.create(batch).await) {
                     match creation {
                         Creation::Created => setup.created.push(topic.0.to_owned()),
@@ -166,3 +170,6 @@ fn differences(found: &Replicas, spec: &PartitionsSpec) -> Vec<String> {
     }
     differences
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! What a run is about to do: the specs as tasks with ids, the nodes they need, and everything that
 //! is wrong with them, found before anything starts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::Value;
@@ -40,7 +40,6 @@ impl Plan {
     pub(super) fn read(args: &RunArgs, catalog: &Catalog) -> Result<Plan, Vec<String>> {
         let mut problems = Vec::new();
         let mut plan = Plan { tasks: Vec::new(), nodes: BTreeSet::new() };
-        let mut stems = BTreeMap::new();
         for argument in &args.specs {
             match read(argument, catalog) {
                 Ok(spec) => {
@@ -51,7 +50,7 @@ impl Plan {
                             spec.class()
                         ));
                     }
-                    plan.add(argument, spec, catalog, &mut stems);
+                    plan.add(argument, spec, catalog);
                 }
                 Err(found) => problems.extend(found),
             }
@@ -62,13 +61,13 @@ impl Plan {
         if problems.is_empty() { Ok(plan) } else { Err(problems) }
     }
 
-    fn add(&mut self, argument: &str, spec: Spec, catalog: &Catalog, stems: &mut BTreeMap<String, u32>) {
+    fn add(&mut self, argument: &str, spec: Spec, catalog: &Catalog) {
         if let Ok((_, typed)) = catalog.open(&spec) {
             self.nodes.extend(typed.named_nodes().into_iter().filter(|name| !name.as_str().is_empty()));
         }
         let table = catalog.class_table(spec.class());
         self.tasks.push(PlannedTask {
-            id: task_id(argument, stems),
+            id: task_id(argument, &self.tasks),
             source: spec_source(argument).to_owned(),
             takes_bootstrap: table.is_some_and(|table| table.field(BOOTSTRAP).is_some()),
             spec,
@@ -86,10 +85,12 @@ impl Plan {
         !self.tasks.iter().any(needs)
     }
 
-    /// Puts a cluster's address into every spec that takes one.
-    pub(super) fn use_bootstrap(&mut self, bootstrap: Option<&str>) {
-        let Some(bootstrap) = bootstrap else { return };
+    /// Puts a cluster's address into the specs that take one: all of them, or those that name none.
+    pub(super) fn use_bootstrap(&mut self, bootstrap: &str, all: bool) {
         for task in self.tasks.iter_mut().filter(|task| task.takes_bootstrap) {
+            if !all && task.spec.json().get(BOOTSTRAP).is_some() {
+                continue;
+            }
             let mut json = task.spec.json().clone();
             json[BOOTSTRAP] = Value::from(bootstrap);
             task.spec = Spec::from(json);
@@ -132,18 +133,16 @@ fn is_fault(spec: &Spec) -> bool {
     spec.class().starts_with("org.apache.kafka.trogdor.fault.")
 }
 
-/// The stem of the file's name; numbered where two have the same.
-fn task_id(argument: &str, stems: &mut BTreeMap<String, u32>) -> TaskId {
+/// The stem of the file's name, numbered if another task has it already.
+fn task_id(argument: &str, tasks: &[PlannedTask]) -> TaskId {
     let stem = match argument.trim_start().starts_with('{') {
         true => "task".to_owned(),
         false => Path::new(argument).file_stem().unwrap_or_default().to_string_lossy().into_owned(),
     };
-    let uses = stems.entry(stem.clone()).or_default();
-    *uses += 1;
-    match *uses {
-        1 => TaskId::from(stem),
-        number => TaskId::from(format!("{stem}-{number}")),
-    }
+    let is_free = |id: &TaskId| tasks.iter().all(|task| task.id != *id);
+    let numbered = (2_u64..).map(|number| TaskId::from(format!("{stem}-{number}")));
+    let mut candidates = std::iter::once(TaskId::from(stem.as_str())).chain(numbered);
+    candidates.find(is_free).unwrap_or_default()
 }
 
 fn has_assignments(json: &Value) -> bool {

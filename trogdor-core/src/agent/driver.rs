@@ -170,7 +170,7 @@ impl Driver {
         if let Ok(Some(targets)) = targets
             && !targets.contains(&self.config.node)
         {
-            warn!(%task, node = %self.config.node, "the task does not target this node; it runs here all the same");
+            warn!(?task, node = %self.config.node, "the task does not target this node; it runs here all the same");
         }
     }
 
@@ -242,7 +242,7 @@ impl Driver {
             grace: self.config.stop_grace,
             extensions: self.config.extensions.clone(),
         };
-        let span = info_span!("worker", %task, id = %worker);
+        let span = info_span!("worker", ?task, id = %worker);
         span.in_scope(|| info!(class = typed.typetag_name(), "starting a worker"));
         let work = async move { (worker, outcome(typed, ctx).await) };
         let task = self.workers.spawn(work.instrument(span));

@@ -22,6 +22,9 @@ const SHUT_DOWN: &str = "WorkerManager is shut down.";
 /// grace, and shall get to report what those brought.
 const ABORT_MARGIN_MS: u64 = 2_000;
 
+/// How many ended workers are remembered.
+pub(super) const DONE_WORKERS_MAX: usize = 1000;
+
 /// A request's way back; made and resolved by the driver.
 pub(crate) type Token = u64;
 
@@ -223,7 +226,7 @@ impl AgentMachine {
     }
 
     fn stop(&mut self, now: Now, worker: WorkerId, reason: StopReason, effects: &mut Vec<Effect>) {
-        let abort_at = now.mono_ms + self.grace_ms + ABORT_MARGIN_MS;
+        let abort_at = now.mono_ms.saturating_add(self.grace_ms).saturating_add(ABORT_MARGIN_MS);
         let Some(entry) = self.workers.get_mut(&worker) else { return };
         entry.phase = match entry.phase {
             Phase::Waiting { .. } => Phase::Done { done_ms: now.wall_ms },
@@ -269,6 +272,22 @@ impl AgentMachine {
         }
         self.touch(worker);
         self.forget_if_done(worker);
+        self.forget_oldest();
+    }
+
+    /// A Java coordinator never deletes workers; ours does as soon as it has stored the result.
+    fn forget_oldest(&mut self) {
+        let done = |(id, entry): (&WorkerId, &Entry)| match entry.phase {
+            Phase::Done { done_ms } => Some((done_ms, *id)),
+            _ => None,
+        };
+        let ended: Vec<_> = self.workers.iter().filter_map(done).collect();
+        if ended.len() > DONE_WORKERS_MAX
+            && let Some((_, oldest)) = ended.into_iter().min()
+        {
+            self.workers.remove(&oldest);
+            self.version += 1;
+        }
     }
 
     fn pass_deadlines(&mut self, now: Now, effects: &mut Vec<Effect>) {

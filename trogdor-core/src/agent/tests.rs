@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::machine::{AgentMachine, Effect, Event};
+use super::machine::{AgentMachine, DONE_WORKERS_MAX, Effect, Event};
 use crate::api::{ApiError, StartRule};
 use crate::clock::Now;
 use crate::ids::{TaskId, WorkerId};
@@ -248,6 +248,16 @@ fn a_status_outlives_its_worker() {
         panic!("it is done");
     };
     assert_eq!((status, *started_ms, *done_ms), (&Value::from("half"), WALL_AT_0, WALL_AT_0 + 2));
+}
+
+#[test]
+fn ended_workers_are_kept_in_bounds() {
+    let mut agent = machine();
+    for worker in 0..=DONE_WORKERS_MAX as i64 {
+        step(&mut agent, worker as u64, simple(worker, 500_000));
+        step(&mut agent, worker as u64, finished(worker, None));
+    }
+    assert_eq!((state(&agent, 0).as_str(), state(&agent, 1).as_str()), ("gone", "DONE"));
 }
 
 #[test]

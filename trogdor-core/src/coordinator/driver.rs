@@ -160,8 +160,8 @@ impl Driver {
                     agent.beat.notify_one();
                 }
             }
-            Effect::Persist { id } => debug!(task = %id, "task changed"),
-            Effect::WorkerFailed { id, node, error } => warn!(task = %id, %node, error, "worker failed"),
+            Effect::Persist { id } => debug!(task = ?id, "task changed"),
+            Effect::WorkerFailed { id, node, error } => warn!(task = ?id, %node, error, "worker failed"),
             Effect::Foreign { node, worker } => {
                 warn!(%node, %worker, "an agent runs a worker that is not ours; it is left alone");
             }

@@ -2,7 +2,7 @@
 //! wanted set of workers on each node, and what the agents last told; [`super::workers`] holds the
 //! reconciliation of the two. It sends nothing, waits for nothing and reads no clock.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -19,6 +19,9 @@ use crate::messages::{
 use crate::spec::{Spec, TaskController};
 use crate::states::{TaskState, WorkerState};
 use crate::topology::Topology;
+
+/// How many ended tasks are remembered; beyond it the one that ended first is forgotten.
+pub(super) const DONE_TASKS_MAX: usize = 10_000;
 
 /// A request's way back; made and resolved by the driver.
 pub(crate) type Token = u64;
@@ -120,6 +123,8 @@ struct NodeEntry {
     capabilities: BTreeSet<String>,
     error: String,
     foreign: BTreeSet<WorkerId>,
+    /// Workers that the agent can still have something to do with.
+    live: BTreeSet<WorkerId>,
 }
 
 /// The coordinator's state.
@@ -127,9 +132,15 @@ pub(crate) struct CoordinatorMachine {
     topology: Arc<Topology>,
     tasks: BTreeMap<TaskId, Task>,
     pub(super) workers: BTreeMap<WorkerId, WorkerEntry>,
+    /// Tasks that have ended and when, the oldest first.
+    ended: VecDeque<(TaskId, i64)>,
+    /// Tasks that wait for their start, and when that is on the monotonic clock.
+    pending: BTreeSet<(u64, TaskId)>,
     nodes: BTreeMap<NodeName, NodeEntry>,
     first_worker: i64,
     next_worker: i64,
+    /// When a worker was last forgotten, on the monotonic clock.
+    removed_at: u64,
 }
 
 impl CoordinatorMachine {
@@ -143,8 +154,11 @@ impl CoordinatorMachine {
             topology,
             tasks: BTreeMap::new(),
             workers: BTreeMap::new(),
+            ended: VecDeque::new(),
+            pending: BTreeSet::new(),
             first_worker: first_worker.0,
             next_worker: first_worker.0,
+            removed_at: 0,
         }
     }
 
@@ -161,7 +175,7 @@ impl CoordinatorMachine {
                 effects.push(Effect::Reply { token, answer });
             }
             Event::DestroyTask { token, id } => {
-                let answer = named(&id, "destroyTask").map(|()| self.destroy(&id, &mut effects));
+                let answer = named(&id, "destroyTask").map(|()| self.destroy(now, &id, &mut effects));
                 effects.push(Effect::Reply { token, answer });
             }
             Event::Shutdown { token, stop_agents } => {
@@ -184,16 +198,13 @@ impl CoordinatorMachine {
             Event::Tick => {}
         }
         self.start_due_tasks(now, &mut effects);
+        self.forget_oldest(&mut effects);
         effects
     }
 
     /// When the next [`Event::Tick`] is due, on the monotonic clock.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
-        let starts = self.tasks.values().filter_map(|task| match task.phase {
-            Phase::Pending { start_at } => Some(start_at),
-            _ => None,
-        });
-        starts.min()
+        self.pending.first().map(|(start_at, _)| *start_at)
     }
 
     /// The tasks that pass a filter.
@@ -219,16 +230,16 @@ impl CoordinatorMachine {
 
     /// What is known of the nodes.
     pub(crate) fn nodes(&self) -> NodesResponse {
-        let report = |name: &NodeName, node: &NodeEntry| NodeReport {
+        let report = |node: &NodeEntry| NodeReport {
             agent: node.agent.clone(),
             reachable: node.reachable,
             kind: node.kind.to_owned(),
             version: node.version.clone(),
             capabilities: node.capabilities.clone(),
             error: node.error.clone(),
-            active_workers: self.workers.values().filter(|w| w.node == *name && !w.state.is_done()).count(),
+            active_workers: node.live.iter().filter(|id| self.is_active(id)).count(),
         };
-        let nodes = self.nodes.iter().map(|(name, node)| (name.clone(), report(name, node)));
+        let nodes = self.nodes.iter().map(|(name, node)| (name.clone(), report(node)));
         NodesResponse { nodes: nodes.collect() }
     }
 
@@ -249,6 +260,7 @@ impl CoordinatorMachine {
         let (phase, error, controller) = match controller {
             Ok(controller) => {
                 let start_at = now.mono_ms.saturating_add(wait_ms);
+                self.pending.insert((start_at, id.clone()));
                 (Phase::Pending { start_at }, String::new(), Some(controller))
             }
             Err(error) => {
@@ -272,9 +284,8 @@ impl CoordinatorMachine {
     }
 
     fn start_due_tasks(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        let due = |task: &Task| matches!(task.phase, Phase::Pending { start_at } if start_at <= now.mono_ms);
-        let ids: Vec<_> = self.tasks.iter().filter(|(_, task)| due(task)).map(|(id, _)| id.clone()).collect();
-        for id in ids {
+        while self.pending.first().is_some_and(|(start_at, _)| *start_at <= now.mono_ms) {
+            let Some((_, id)) = self.pending.pop_first() else { return };
             self.start(now, &id, effects);
             effects.push(Effect::Persist { id });
         }
@@ -298,6 +309,9 @@ impl CoordinatorMachine {
             self.next_worker += 1;
             task.workers.insert(node.clone(), worker);
             let entry = WorkerEntry::new(id.clone(), node, task.effective.clone(), end_at);
+            if let Some(node) = self.nodes.get_mut(&entry.node) {
+                node.live.insert(worker);
+            }
             self.workers.insert(worker, entry);
         }
         for worker in task.workers.values().copied().collect::<Vec<_>>() {
@@ -308,7 +322,10 @@ impl CoordinatorMachine {
     fn stop(&mut self, now: Now, id: &TaskId, effects: &mut Vec<Effect>) {
         let Some(task) = self.tasks.get_mut(id) else { return };
         match task.phase {
-            Phase::Pending { .. } => task.phase = Phase::Done { done_ms: now.wall_ms },
+            Phase::Pending { start_at } => {
+                self.pending.remove(&(start_at, id.clone()));
+                task.phase = Phase::Done { done_ms: now.wall_ms };
+            }
             Phase::Running => task.phase = Phase::Stopping,
             Phase::Stopping | Phase::Done { .. } => return,
         }
@@ -327,15 +344,18 @@ impl CoordinatorMachine {
         }
     }
 
-    fn destroy(&mut self, id: &TaskId, effects: &mut Vec<Effect>) {
+    fn destroy(&mut self, now: Now, id: &TaskId, effects: &mut Vec<Effect>) {
         let Some(task) = self.tasks.remove(id) else { return };
+        if let Phase::Pending { start_at } = task.phase {
+            self.pending.remove(&(start_at, id.clone()));
+        }
         effects.push(Effect::Persist { id: id.clone() });
         for worker in task.workers.values() {
             if let Some(entry) = self.workers.get_mut(worker) {
                 entry.should_run = false;
                 entry.orphaned = true;
             }
-            self.send_next(*worker, None, effects);
+            self.send_next(*worker, now, effects);
         }
     }
 
@@ -358,11 +378,34 @@ impl CoordinatorMachine {
             effects.push(Effect::Foreign { node: name.clone(), worker: *worker });
         }
         node.foreign = foreign;
-        let ours = self.workers.iter().filter(|(_, entry)| entry.node == *name);
-        for worker in ours.map(|(id, _)| *id).collect::<Vec<_>>() {
+        let zombies = report.seen.present.iter().filter(|id| former.contains(&id.0));
+        let zombies: Vec<_> = zombies.filter(|id| !self.workers.contains_key(id)).copied().collect();
+        let live: Vec<_> = node.live.iter().copied().collect();
+        for worker in live {
             self.look_at(worker, &report);
             self.reconcile(now, worker, effects);
         }
+        // A creation whose answer was lost can arrive after its worker was removed.
+        if report.asked_at > self.removed_at {
+            effects.extend(zombies.into_iter().map(|worker| Effect::Send {
+                node: name.clone(),
+                worker,
+                request: AgentRequest::Destroy,
+            }));
+        }
+        self.drop_gone(name);
+    }
+
+    /// Takes the workers that are over and gone off the list of those to look at.
+    fn drop_gone(&mut self, name: &NodeName) {
+        let workers = &self.workers;
+        if let Some(node) = self.nodes.get_mut(name) {
+            node.live.retain(|id| workers.get(id).is_some_and(WorkerEntry::is_live));
+        }
+    }
+
+    fn is_active(&self, worker: &WorkerId) -> bool {
+        self.workers.get(worker).is_some_and(|entry| !entry.state.is_done())
     }
 
     fn answered(
@@ -386,7 +429,7 @@ impl CoordinatorMachine {
 
     /// Brings one worker a step further, and its task with it.
     fn reconcile(&mut self, now: Now, worker: WorkerId, effects: &mut Vec<Effect>) {
-        self.send_next(worker, Some(now), effects);
+        self.send_next(worker, now, effects);
         let Some(entry) = self.workers.get_mut(&worker) else { return };
         if entry.orphaned || !entry.state.is_done() || entry.counted {
             return;
@@ -424,14 +467,41 @@ impl CoordinatorMachine {
         effects.push(Effect::Persist { id: id.clone() });
     }
 
-    /// Sends the next command for a worker, if there is one. Without a time nothing can expire.
-    fn send_next(&mut self, worker: WorkerId, now: Option<Now>, effects: &mut Vec<Effect>) {
-        let Some(entry) = self.workers.get_mut(&worker) else { return };
-        if let Some(now) = now {
-            entry.settle(now);
+    /// Keeps the number of ended tasks bounded: lists what has ended in this step, and forgets what
+    /// ended first. Every change of a task comes with an [`Effect::Persist`].
+    fn forget_oldest(&mut self, effects: &mut Vec<Effect>) {
+        let changed = effects.iter().filter_map(|effect| match effect {
+            Effect::Persist { id } => Some(id),
+            _ => None,
+        });
+        for id in changed {
+            if let Some(Task { phase: Phase::Done { done_ms }, .. }) = self.tasks.get(id)
+                && self.ended.back().is_none_or(|(last, _)| last != id)
+            {
+                self.ended.push_back((id.clone(), *done_ms));
+            }
         }
+        while self.ended.len() > DONE_TASKS_MAX {
+            let Some((id, listed_ms)) = self.ended.pop_front() else { return };
+            // It may have been destroyed since, and its id be used again.
+            if matches!(self.tasks.get(&id), Some(Task { phase: Phase::Done { done_ms }, .. }) if *done_ms == listed_ms)
+            {
+                let task = self.tasks.remove(&id);
+                for worker in task.iter().flat_map(|task| task.workers.values()) {
+                    self.workers.remove(worker);
+                }
+                effects.push(Effect::Persist { id });
+            }
+        }
+    }
+
+    /// Sends the next command for a worker, if there is one.
+    fn send_next(&mut self, worker: WorkerId, now: Now, effects: &mut Vec<Effect>) {
+        let Some(entry) = self.workers.get_mut(&worker) else { return };
+        entry.settle(now);
         if entry.orphaned && entry.presence == Presence::Absent && entry.in_flight.is_none() {
             self.workers.remove(&worker);
+            self.removed_at = now.mono_ms;
             return;
         }
         let Some(command) = entry.next_command() else { return };
@@ -442,7 +512,7 @@ impl CoordinatorMachine {
                     task_id: entry.task.clone(),
                     spec: entry.state.spec().clone(),
                 },
-                run_ms: now.map_or(i64::MAX, |now| entry.left_ms(now)),
+                run_ms: entry.left_ms(now),
             },
             Command::Stop => AgentRequest::Stop,
             Command::Destroy => AgentRequest::Destroy,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::machine::{AgentReport, AgentRequest, Command, CoordinatorMachine, Effect, Event};
+use super::machine::{AgentReport, AgentRequest, Command, CoordinatorMachine, DONE_TASKS_MAX, Effect, Event};
 use crate::api::ApiError;
 use crate::clock::Now;
 use crate::ids::{NodeName, TaskId, WorkerId};
@@ -303,8 +303,10 @@ fn destroying_a_task_removes_its_worker_from_the_agent() {
     assert!(machine.task(&TaskId::from("foo")).is_err());
     assert_eq!(step(&mut machine, 21, create("foo", 7)), ["node0: create 101 for 7"], "the id is free");
     assert_eq!(step(&mut machine, 22, ok(100, Command::Destroy)), none());
-    assert_eq!(step(&mut machine, 23, report("node0", 20, &[(100, "RUNNING", "")])), none());
+    assert_eq!(step(&mut machine, 23, report("node0", 20, &[(100, "RUNNING", "")])), none(), "an old answer");
     assert_eq!(step(&mut machine, 24, destroy("unknown")), none());
+    let late = report("node0", 24, &[(100, "RUNNING", "")]);
+    assert_eq!(step(&mut machine, 25, late), ["node0: destroy 100"], "a lost creation arrived late");
 }
 
 #[test]
@@ -332,6 +334,34 @@ fn shutdown_ends_at_once_even_with_pending_tasks() {
     let exit = |stop_agents| Event::Shutdown { token: Some(1), stop_agents };
     assert_eq!(step(&mut machine, 1, exit(false)), ["exit"]);
     assert_eq!(step(&mut machine, 1, exit(true)), ["stop agents", "exit"]);
+}
+
+#[test]
+fn a_late_refusal_does_not_change_how_a_worker_ended() {
+    let mut machine = machine();
+    step(&mut machine, 0, create("foo", 1000));
+    step(&mut machine, 1, failed(100, Command::Create, ApiError::Unreachable("lost".to_owned())));
+    assert_eq!(step(&mut machine, 2, report("node0", 1, &[])), ["node0: create 100 for 998"]);
+    step(&mut machine, 3, report("node0", 2, &[(100, "DONE", "boom")]));
+    step(&mut machine, 4, failed(100, Command::Create, ApiError::Conflict("taken".to_owned())));
+    assert_eq!(short(&machine, "foo"), ("DONE", "boom".to_owned(), false));
+}
+
+#[test]
+fn history_is_bounded_and_costs_nothing_to_look_at() {
+    let mut machine = machine();
+    for number in 0..=DONE_TASKS_MAX as i64 {
+        let (id, worker) = (format!("task{number}"), 100 + number);
+        step(&mut machine, 0, create(&id, 1000));
+        step(&mut machine, 1, ok(worker, Command::Create));
+        step(&mut machine, 2, report("node0", 2, &[(worker, "DONE", "")]));
+        step(&mut machine, 3, ok(worker, Command::Destroy));
+    }
+    assert!(machine.task(&TaskId::from("task0")).is_err(), "the one that ended first is forgotten");
+    assert!(machine.task(&TaskId::from("task1")).is_ok());
+    assert_eq!(machine.tasks(&TasksRequest::default()).tasks.len(), DONE_TASKS_MAX);
+    assert_eq!(machine.workers.len(), DONE_TASKS_MAX);
+    assert_eq!(machine.nodes().nodes["node0"].active_workers, 0);
 }
 
 #[test]

@@ -75,6 +75,8 @@ impl WorkerEntry {
                 self.presence = Presence::Present { since: now.mono_ms };
                 self.was_present = true;
             }
+            // A late refusal of a repeated creation says nothing about a worker that has ended.
+            (Command::Create, Err(error)) if error.is_permanent() && self.state.is_done() => {}
             (Command::Create, Err(error)) if error.is_permanent() => {
                 self.presence = Presence::Absent;
                 self.end(now, format!("node {:?} refused the worker: {error}", self.node));
@@ -140,6 +142,13 @@ impl WorkerEntry {
             },
             error,
         };
+    }
+}
+
+impl WorkerEntry {
+    /// Whether its agent can still have anything to do with it.
+    pub(crate) fn is_live(&self) -> bool {
+        !self.state.is_done() || self.presence != Presence::Absent || self.in_flight.is_some()
     }
 }
 

@@ -80,6 +80,12 @@ const DIALECT: ParseOptions = ParseOptions {
     allow_extended_string_escapes: false,
 };
 
+/// How deep a document may be nested, counted as the parser counts: lists once, objects twice. Well
+/// below the parser's own limit of 512, since what is accepted travels on inside of other messages.
+const DEPTH_MAX: usize = 400;
+
+const TOO_DEEP: &str = "the document is nested too deeply";
+
 /// How many problems of one document are told.
 const PROBLEMS_MAX: usize = 100;
 
@@ -97,13 +103,22 @@ impl Reader<'_> {
         let Some(root) = parsed.value else {
             return Err(Problems::one("", "the document is empty; a JSON value is expected"));
         };
+        if self.strict && is_deeper_than(&root, DEPTH_MAX) {
+            return Err(Problems(vec![Problem {
+                path: String::new(),
+                line: 1,
+                column: 1,
+                text: TOO_DEEP.to_owned(),
+                kind: ProblemKind::Syntax,
+            }]));
+        }
         let value = self.convert(&root, kind, "");
         if self.problems.is_empty() { Ok(value.unwrap_or(Value::Null)) } else { Err(Problems(self.problems)) }
     }
 
     fn syntax(&self, error: &jsonc_parser::errors::ParseError) -> Problems {
         let text = match error.kind() {
-            ParseErrorKind::NestingDepthExceeded => "the document is nested too deeply".to_owned(),
+            ParseErrorKind::NestingDepthExceeded => TOO_DEEP.to_owned(),
             kind => format!("not valid JSON: {kind}"),
         };
         Problems(vec![Problem {
@@ -230,11 +245,12 @@ impl Reader<'_> {
         let bytes = match node {
             Node::StringLit(literal) => BASE64.decode(literal.value.as_bytes()).ok(),
             Node::Array(array) => array.elements.iter().map(byte).collect(),
+            Node::NumberLit(_) => byte(node).map(|byte| vec![byte]),
             _ => None,
         };
         match bytes {
             Some(bytes) => Some(Value::String(BASE64.encode(bytes))),
-            None => self.wrong(node, path, "Base64 text or a list of numbers from -128 to 127"),
+            None => self.wrong(node, path, "Base64 text or a list of numbers from -128 to 255"),
         }
     }
 
@@ -440,10 +456,26 @@ fn truncated(literal: &str) -> Option<i128> {
     })
 }
 
+/// A byte, signed or not; null counts as 0.
 fn byte(node: &Node<'_>) -> Option<u8> {
     match node {
-        Node::NumberLit(literal) => literal.value.parse::<i8>().ok().map(|b| b as u8),
+        Node::NumberLit(literal) => {
+            let number = literal.value.parse::<i16>().ok();
+            number.filter(|number| (-128..=255).contains(number)).map(|number| number as u8)
+        }
+        Node::NullKeyword(_) => Some(0),
         _ => None,
+    }
+}
+
+/// Recursion is fine here: the parser has bounded the depth already.
+fn is_deeper_than(node: &Node<'_>, depth: usize) -> bool {
+    match node {
+        Node::Array(array) => depth == 0 || array.elements.iter().any(|node| is_deeper_than(node, depth - 1)),
+        Node::Object(object) => {
+            depth < 2 || object.properties.iter().any(|property| is_deeper_than(&property.value, depth - 2))
+        }
+        _ => false,
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The longest pattern of zeros that is written out, in bytes. Longer ones need a `value`: every
 /// state of the task would carry them. Java runs out of memory there with its default heap.
-pub(super) const MAX_WRITTEN_ZEROS: i64 = 64 << 20;
+pub(super) const MAX_WRITTEN_ZEROS: i64 = 5 << 20;
 
 /// A pattern repeated and cut to a size.
 #[derive(Clone, Debug, PartialEq, Eq)]

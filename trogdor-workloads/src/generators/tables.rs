@@ -41,7 +41,7 @@ const CONSTANT_FIELDS: &[Field] = &[
         "value",
         Kind::Bytes,
         "zeros",
-        "Bytes repeated and cut to the size, as Base64 text or a list of numbers from -128 to 127.",
+        "Bytes repeated and cut to the size, as Base64 text or a list of numbers from -128 to 255.",
     ),
 ];
 

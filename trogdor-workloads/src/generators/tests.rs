@@ -197,7 +197,7 @@ fn deep_nesting_is_no_danger() {
         let open = r#"{"type":"randomComponent","components":[{"percent":100,"component":"#.repeat(depth);
         format!("{open}{{\"type\":\"null\"}}{}", "}]}".repeat(depth))
     };
-    assert_eq!(shown(&mut parsed(&nested(100)).start().unwrap(), 0), "null");
+    assert_eq!(shown(&mut parsed(&nested(50)).start().unwrap(), 0), "null");
     let deepest = (1..400).rev().find_map(|depth| normal(&nested(depth)).ok()).unwrap();
     let generator: PayloadGenerator = serde_json::from_value(deepest).unwrap();
     assert_eq!(to_java_string(&generator).matches("null").count(), 1);

@@ -3,6 +3,7 @@
 //! sending thread alone (delivery reports are served there); the lock is never contended.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rdkafka::client::ClientContext;
@@ -47,12 +48,14 @@ pub(super) struct Ledger {
     response: Latencies,
     schedule_delay: Latencies,
     interval: Latencies,
-    interval_start: (u64, u64, u64),
+    /// When the current interval began, and how many had failed by then.
+    interval_start: (u64, u64),
     intervals: VecDeque<Interval>,
     first_due_ns: u64,
     last_ack_ns: u64,
-    /// Records delivered in the open transaction.
-    in_transaction: u64,
+    /// Records, and their bytes, delivered in the open transaction.
+    in_transaction: (u64, u64),
+    begun: bool,
     /// An abort is under way: what is purged now was aborted.
     pub(super) aborting: bool,
     pub(super) committed: u64,
@@ -76,11 +79,12 @@ impl Ledger {
             response: Latencies::new(),
             schedule_delay: Latencies::new(),
             interval: Latencies::new(),
-            interval_start: (0, 0, 0),
+            interval_start: (0, 0),
             intervals: VecDeque::with_capacity(INTERVALS_SHOWN + 1),
             first_due_ns: 0,
             last_ack_ns: 0,
-            in_transaction: 0,
+            in_transaction: (0, 0),
+            begun: false,
             aborting: false,
             committed: 0,
             transactions_aborted: 0,
@@ -89,6 +93,7 @@ impl Ledger {
 
     /// Sets the moment that times are told from.
     pub(super) fn begin(&mut self, first_due_ns: u64) {
+        self.begun = true;
         self.first_due_ns = first_due_ns;
         self.last_ack_ns = first_due_ns;
         self.interval_start.0 = first_due_ns;
@@ -130,7 +135,8 @@ impl Ledger {
             None => {
                 let service_ns = now_ns.saturating_sub(sent_ns);
                 self.delivered += 1;
-                self.in_transaction += 1;
+                self.in_transaction.0 += 1;
+                self.in_transaction.1 += bytes;
                 self.bytes += bytes;
                 self.last_ack_ns = now_ns;
                 self.service.record_ns(service_ns);
@@ -157,20 +163,32 @@ impl Ledger {
     }
 
     pub(super) fn transaction_begun(&mut self) {
-        self.in_transaction = 0;
+        self.in_transaction = (0, 0);
     }
 
     pub(super) fn transaction_committed(&mut self) {
         self.committed += 1;
-        self.in_transaction = 0;
+        self.in_transaction = (0, 0);
     }
 
     /// What was acknowledged in the transaction was not delivered after all.
     pub(super) fn transaction_aborted(&mut self) {
         self.transactions_aborted += 1;
-        self.delivered -= self.in_transaction;
-        self.aborted += self.in_transaction;
-        self.in_transaction = 0;
+        self.aborted += self.take_back();
+    }
+
+    /// Whether the transaction was committed or aborted is not known, so what was acknowledged in it
+    /// may have been delivered or not.
+    pub(super) fn transaction_unknown(&mut self) {
+        self.unknown += self.take_back();
+    }
+
+    /// Takes the open transaction's records out of those that were delivered.
+    fn take_back(&mut self) -> u64 {
+        let (records, bytes) = std::mem::take(&mut self.in_transaction);
+        self.delivered -= records;
+        self.bytes -= bytes;
+        records
     }
 
     pub(super) fn in_flight(&self) -> u64 {
@@ -179,12 +197,15 @@ impl Ledger {
 
     /// Ends the current interval.
     pub(super) fn end_interval(&mut self, now_ns: u64) {
-        let (start_ns, delivered, failed) = self.interval_start;
+        if !self.begun {
+            return;
+        }
+        let (start_ns, failed) = self.interval_start;
         let summary = self.interval.summary();
         let interval = Interval {
             start_ms: start_ns.saturating_sub(self.first_due_ns) / 1_000_000,
             length_ms: now_ns.saturating_sub(start_ns) / 1_000_000,
-            delivered: (self.delivered + self.aborted).saturating_sub(delivered),
+            delivered: self.interval.count(),
             failed: self.failed - failed,
             p50_us: summary.p50_us,
             p99_us: summary.p99_us,
@@ -195,7 +216,7 @@ impl Ledger {
             self.intervals.pop_front();
         }
         self.interval.clear();
-        self.interval_start = (now_ns, self.delivered + self.aborted, self.failed);
+        self.interval_start = (now_ns, self.failed);
     }
 
     /// Everything so far.
@@ -218,10 +239,7 @@ impl Ledger {
             errors: self.causes.clone(),
             bytes_sent: self.bytes,
             elapsed_ms: elapsed_ns / 1_000_000,
-            messages_per_sec: match elapsed_ns {
-                0 => 0.0,
-                ns => (self.delivered as f64 / (ns as f64 / 1e9) * 10.0).round() / 10.0,
-            },
+            messages_per_sec: self.rate_per_sec(elapsed_ns),
             target_messages_per_sec: match self.pace {
                 Pace::PerSecond(rate) => Some(rate),
                 Pace::Unlimited => None,
@@ -235,6 +253,16 @@ impl Ledger {
         }
     }
 
+    /// Delivered records per second, to a tenth. Of a schedule's n records the last one is due after
+    /// n − 1 periods; it takes up its own period too, or few records would look too fast.
+    fn rate_per_sec(&self, elapsed_ns: u64) -> f64 {
+        let scheduled_ns = self.pace.due_ns(self.handed_over).unwrap_or(0);
+        match elapsed_ns.max(scheduled_ns) {
+            0 => 0.0,
+            ns => (self.delivered as f64 / (ns as f64 / 1e9) * 10.0).round() / 10.0,
+        }
+    }
+
     /// Why the task failed, if it did.
     pub(super) fn verdict(&self) -> Result<(), String> {
         let mut parts = Vec::new();
@@ -245,7 +273,7 @@ impl Ledger {
         }
         if self.unknown > 0 {
             parts.push(format!(
-                "the fate of {} is unknown (in flight when the time to stop was over)",
+                "the fate of {} is unknown (no answer by the time they were given up)",
                 self.unknown
             ));
         }
@@ -261,11 +289,18 @@ impl Ledger {
 pub(super) struct Deliveries {
     ledger: Arc<Mutex<Ledger>>,
     watch: Stopwatch,
+    /// Whether the idempotent producer has its id, as the client's statistics tell.
+    has_producer_id: Arc<AtomicBool>,
 }
 
 impl Deliveries {
     pub(super) fn new(ledger: Ledger, watch: Stopwatch) -> Deliveries {
-        Deliveries { ledger: Arc::new(Mutex::new(ledger)), watch }
+        Deliveries { ledger: Arc::new(Mutex::new(ledger)), watch, has_producer_id: Arc::default() }
+    }
+
+    /// Whether the idempotent producer has its id, as of the last statistics.
+    pub(super) fn has_producer_id(&self) -> bool {
+        self.has_producer_id.load(Ordering::Relaxed)
     }
 
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -281,6 +316,15 @@ impl ClientContext for Deliveries {
     fn error(&self, error: KafkaError, reason: &str) {
         ClientLog.error(error, reason);
     }
+
+    /// One field is looked for; reading the whole document, which lists every partition, would cost
+    /// more than what it tells.
+    fn stats_raw(&self, statistics: &[u8]) {
+        const ASSIGNED: &[u8] = br#""idemp_state": "Assigned""#;
+        if !self.has_producer_id() && statistics.windows(ASSIGNED.len()).any(|window| window == ASSIGNED) {
+            self.has_producer_id.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 impl ProducerContext for Deliveries {
@@ -294,3 +338,6 @@ impl ProducerContext for Deliveries {
         self.ledger().report(slot, error, self.watch.elapsed_ns());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 //! its own. It shares a stop flag and a status slot with the rest of the world and nothing else.
 //! It creates no topics and judges nothing.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -91,8 +92,19 @@ pub(super) fn send(job: Job, flag: &StopFlag, status: &StatusSlot) -> Result<(),
     if let Some(credentials) = &job.translated.ours.sasl_credentials {
         crate::native::set_credentials(producer.client(), credentials)?;
     }
-    let publisher = Publisher { status, warnings: job.warnings.clone(), due_ns: 0 };
-    let mut sender = Sender { job, producer, deliveries, watch, flag, publisher, sent: 0, flushed_at_ns: 0 };
+    let publisher = Publisher { status, warnings: job.warnings.clone(), due_ns: Cell::new(0) };
+    let mut sender = Sender {
+        job,
+        producer,
+        deliveries,
+        watch,
+        flag,
+        publisher,
+        sent: 0,
+        flushed_at_ns: 0,
+        in_transaction: Cell::new(false),
+        stopping_since_ns: Cell::new(None),
+    };
     let result = sender.run();
     sender.publish_last(result.is_ok());
     let verdict = sender.deliveries.ledger().verdict();
@@ -119,19 +131,23 @@ struct Sender<'a> {
     publisher: Publisher<'a>,
     sent: u64,
     flushed_at_ns: u64,
+    /// A transaction was begun and neither committed nor aborted.
+    in_transaction: Cell<bool>,
+    /// When the stop flag was first seen: the grace period counts from there.
+    stopping_since_ns: Cell<Option<u64>>,
 }
 
 /// Publishes a snapshot of the book each second.
 struct Publisher<'a> {
     status: &'a StatusSlot,
     warnings: Vec<String>,
-    due_ns: u64,
+    due_ns: Cell<u64>,
 }
 
 impl Publisher<'_> {
-    fn publish_if_due(&mut self, deliveries: &Deliveries, now_ns: u64) {
-        if now_ns >= self.due_ns {
-            self.due_ns = now_ns + STATUS_PERIOD_NS;
+    fn publish_if_due(&self, deliveries: &Deliveries, now_ns: u64) {
+        if now_ns >= self.due_ns.get() {
+            self.due_ns.set(now_ns + STATUS_PERIOD_NS);
             self.publish(deliveries, now_ns, None);
         }
     }
@@ -149,12 +165,16 @@ impl Publisher<'_> {
 impl Sender<'_> {
     fn run(&mut self) -> Result<(), String> {
         self.wait_for_metadata()?;
+        self.wait_for_producer_id();
+        if self.flag.is_set() {
+            return Ok(());
+        }
         if self.job.transactions.is_some() && self.job.messages_max > 0 {
             self.init_transactions()?;
         }
         let start_ns = self.watch.elapsed_ns();
         self.deliveries.ledger().begin(start_ns);
-        self.publisher.due_ns = start_ns + STATUS_PERIOD_NS;
+        self.publisher.due_ns.set(start_ns + STATUS_PERIOD_NS);
         let sent = self.send_all(start_ns);
         let ended = self.end_transaction(sent.is_ok());
         self.drain();
@@ -182,6 +202,23 @@ impl Sender<'_> {
         let metadata = self.producer.client().fetch_metadata(Some(topic), LOOK_LIMIT);
         let found = |topics: &[MetadataTopic]| topics.iter().any(|t| t.error().is_none());
         metadata.is_ok_and(|metadata| found(metadata.topics()))
+    }
+
+    /// librdkafka asks for the idempotent producer's id when it feels like it, up to half a second
+    /// after its start; that shall not stand in the latencies. A cluster that gives none in time
+    /// shows in the deliveries.
+    fn wait_for_producer_id(&self) {
+        const LIMIT_NS: u64 = 5_000_000_000;
+        let settings = &self.job.translated.librdkafka;
+        let told = settings.get("statistics.interval.ms").is_some_and(|interval| interval != "0");
+        let idempotent = settings.get("enable.idempotence").is_some_and(|value| value == "true");
+        let since_ns = self.watch.elapsed_ns();
+        while told && idempotent && self.job.transactions.is_none() && !self.deliveries.has_producer_id() {
+            if self.flag.is_set() || self.watch.elapsed_ns() - since_ns >= LIMIT_NS {
+                return;
+            }
+            self.producer.poll(Duration::from_millis(1));
+        }
     }
 
     fn send_all(&mut self, start_ns: u64) -> Result<(), String> {
@@ -303,8 +340,7 @@ impl Sender<'_> {
     }
 
     fn init_transactions(&self) -> Result<(), String> {
-        let limit_ms = self.job.translated.ours.max_block_ms;
-        self.transaction_call("initTransactions", limit_ms, |step| self.producer.init_transactions(step))
+        self.transaction_call("initTransactions", |step| self.producer.init_transactions(step))
     }
 
     /// Begins and commits as the generator says, until it asks for a record.
@@ -316,6 +352,7 @@ impl Sender<'_> {
                 TransactionAction::NoOp => return Ok(()),
                 TransactionAction::Begin => {
                     self.producer.begin_transaction().map_err(|error| text("beginTransaction", &error))?;
+                    self.in_transaction.set(true);
                     self.deliveries.ledger().transaction_begun();
                 }
                 TransactionAction::Commit => self.commit()?,
@@ -327,50 +364,58 @@ impl Sender<'_> {
     /// The last transaction: committed when all records were sent, aborted on a stop or an error.
     /// An abort that fails after an error must not hide that error, so it is only logged.
     fn end_transaction(&mut self, sent_well: bool) -> Result<(), String> {
-        if !self.job.transactions.as_ref().is_some_and(Transactions::is_open) {
-            return Ok(());
-        }
-        match sent_well {
-            true if self.sent >= self.job.messages_max => self.commit(),
-            true => self.abort(),
-            false => {
-                if let Err(error) = self.abort() {
-                    tracing::warn!(error, "the last transaction could not be aborted either");
-                }
+        match self.in_transaction.get() {
+            false => Ok(()),
+            true if sent_well && self.sent >= self.job.messages_max => {
+                self.commit().inspect_err(|_| self.abort_or_give_up())
+            }
+            true if sent_well => self.abort(),
+            true => {
+                self.abort_or_give_up();
                 Ok(())
             }
+        }
+    }
+
+    fn abort_or_give_up(&self) {
+        if let Err(error) = self.abort() {
+            tracing::warn!(error, "the transaction could not be aborted either");
         }
     }
 
     fn commit(&self) -> Result<(), String> {
         // Reports must be served before the call, which waits for all of them.
         self.serve_until_delivered(None);
-        let limit_ms = self.job.translated.ours.max_block_ms;
-        self.transaction_call("commitTransaction", limit_ms, |step| self.producer.commit_transaction(step))?;
+        self.transaction_call("commitTransaction", |step| self.producer.commit_transaction(step))?;
+        self.in_transaction.set(false);
         self.deliveries.ledger().transaction_committed();
         Ok(())
     }
 
+    /// An abort that fails leaves the outcome of the transaction unknown.
     fn abort(&self) -> Result<(), String> {
+        self.in_transaction.set(false);
         self.deliveries.ledger().aborting = true;
         self.producer.purge(PurgeConfig::default().queue().inflight());
         self.serve_until_delivered(Some(Duration::from_secs(1)));
-        let limit_ms = self.job.translated.ours.max_block_ms;
-        let aborted =
-            self.transaction_call("abortTransaction", limit_ms, |step| self.producer.abort_transaction(step));
-        self.deliveries.ledger().aborting = false;
-        self.deliveries.ledger().transaction_aborted();
+        let aborted = self.transaction_call("abortTransaction", |step| self.producer.abort_transaction(step));
+        let mut ledger = self.deliveries.ledger();
+        ledger.aborting = false;
+        match aborted {
+            Ok(()) => ledger.transaction_aborted(),
+            Err(_) => ledger.transaction_unknown(),
+        }
         aborted
     }
 
     /// Repeats a blocking call in short steps until it succeeds, fails for good, or takes longer
-    /// than Java's `max.block.ms`.
+    /// than Java's `max.block.ms`, or than the grace period once a stop was asked for.
     fn transaction_call(
         &self,
         name: &str,
-        limit_ms: u64,
         call: impl Fn(Duration) -> Result<(), KafkaError>,
     ) -> Result<(), String> {
+        let limit_ms = self.job.translated.ours.max_block_ms;
         let since_ns = self.watch.elapsed_ns();
         loop {
             let error = match call(TRANSACTION_STEP) {
@@ -379,7 +424,7 @@ impl Sender<'_> {
             };
             let may_pass = matches!(&error, KafkaError::Transaction(native) if native.is_retriable());
             let waited_ms = (self.watch.elapsed_ns() - since_ns) / 1_000_000;
-            if !may_pass || self.flag.is_abandoned() {
+            if !may_pass {
                 return Err(text(name, &error));
             }
             if waited_ms >= limit_ms {
@@ -388,23 +433,32 @@ impl Sender<'_> {
                     text(name, &error)
                 ));
             }
+            if self.grace_is_over() {
+                return Err(format!("{name} did not end within the grace period: {}", text(name, &error)));
+            }
+            self.publisher.publish_if_due(&self.deliveries, self.watch.elapsed_ns());
             self.producer.poll(Duration::from_millis(1));
         }
+    }
+
+    /// Whether a stop was asked for, and longer ago than the grace period.
+    fn grace_is_over(&self) -> bool {
+        if !self.flag.is_set() {
+            return false;
+        }
+        let now_ns = self.watch.elapsed_ns();
+        let since_ns = self.stopping_since_ns.get().unwrap_or(now_ns);
+        self.stopping_since_ns.set(Some(since_ns));
+        self.flag.is_abandoned() || Duration::from_nanos(now_ns - since_ns) >= self.job.grace
     }
 
     /// Serves reports until every record has an outcome. Without a limit the client's own delivery
     /// time-out ends it, and a stop bounds it by the grace period.
     fn serve_until_delivered(&self, limit: Option<Duration>) {
         let since_ns = self.watch.elapsed_ns();
-        let mut stopping_since_ns = None;
-        while self.deliveries.ledger().in_flight() > 0 && !self.flag.is_abandoned() {
+        while self.deliveries.ledger().in_flight() > 0 && !self.grace_is_over() {
             let now_ns = self.watch.elapsed_ns();
-            if self.flag.is_set() {
-                let since_ns = *stopping_since_ns.get_or_insert(now_ns);
-                if Duration::from_nanos(now_ns - since_ns) >= self.job.grace {
-                    return;
-                }
-            }
+            self.publisher.publish_if_due(&self.deliveries, now_ns);
             if limit.is_some_and(|limit| Duration::from_nanos(now_ns - since_ns) >= limit) {
                 return;
             }

@@ -113,7 +113,7 @@ fn unknown_fields_and_types_are_refused() {
         (r#"{"type":"null","size":1}"#, "unknown field \"size\" of null payload generator, which has none"),
         (r#"{"type":"Constant"}"#, "unknown payload generator \"Constant\" (near: constant"),
         (r#"{"size":1}"#, "\"type\" is missing; it names the payload generator"),
-        (r#"{"type":"constant","value":"&"}"#, "expected Base64 text or a list of numbers from -128 to 127"),
+        (r#"{"type":"constant","value":"&"}"#, "expected Base64 text or a list of numbers from -128 to 255"),
         (r#"{"type":"constant","size":true}"#, "found true, expected a whole number"),
     ];
     for (text, expected) in rows {
@@ -172,11 +172,11 @@ fn what_only_fails_in_a_worker_is_accepted_and_is_a_problem() {
 
 #[test]
 fn zeros_that_would_fill_every_state_are_refused_and_never_written() {
-    let hint = "without a value, and 67108865 zeros would be written out in every state of the task";
-    let huge = r#"{"type":"constant","size":67108865}"#;
+    let hint = "without a value, and 5242881 zeros would be written out in every state of the task";
+    let huge = r#"{"type":"constant","size":5242881}"#;
     assert!(normal(huge).unwrap_err().contains(hint));
     let halves = r#"{"type":"randomComponent","components":[
-        {"percent":50,"component":{"type":"constant","size":67108864}},
+        {"percent":50,"component":{"type":"constant","size":5242880}},
         {"percent":50,"component":{"type":"constant","size":1}}]}"#;
     assert!(normal(halves).unwrap_err().contains(hint));
     let generator = PayloadGenerator::Constant(ConstantPayload::new(i32::MAX, Vec::new()));

@@ -1,0 +1,342 @@
+//! The book without a client: what each entry does to the sums, to the latencies and to the status.
+
+use super::super::bounded;
+use super::*;
+
+const MS: u64 = 1_000_000;
+const SECOND: u64 = 1000 * MS;
+
+/// Slots of a book in these tests.
+const SLOTS: usize = 8;
+
+fn ledger(pace: Pace) -> Ledger {
+    let mut ledger = Ledger::new(pace, SLOTS);
+    ledger.begin(0);
+    ledger
+}
+
+fn paced() -> Ledger {
+    ledger(Pace::PerSecond(10))
+}
+
+/// Hands a record of 100 bytes over.
+fn hand_over(ledger: &mut Ledger, due_ns: u64, sent_ns: u64) -> usize {
+    let slot = ledger.open(due_ns, sent_ns, 100).unwrap();
+    ledger.taken(slot);
+    slot
+}
+
+/// The first half of handing over: a slot is taken.
+fn open(ledger: &mut Ledger) {
+    ledger.open(0, 0, 1).unwrap();
+}
+
+/// A record that is due and handed over at a time and acknowledged later.
+fn deliver(ledger: &mut Ledger, due_ns: u64, sent_ns: u64, acknowledged_ns: u64) {
+    let slot = hand_over(ledger, due_ns, sent_ns);
+    ledger.report(slot, None, acknowledged_ns);
+}
+
+fn fail(ledger: &mut Ledger, code: RDKafkaErrorCode, now_ns: u64) {
+    let slot = hand_over(ledger, 0, 0);
+    ledger.report(slot, Some(code), now_ns);
+}
+
+/// Percentiles are kept to three digits.
+fn assert_close(found_us: u64, expected_us: u64) {
+    assert!(found_us.abs_diff(expected_us) * 1000 <= expected_us, "{found_us} is not {expected_us}");
+}
+
+/// Handed over, delivered, failed, unknown, in flight, aborted.
+type Sums = [u64; 6];
+
+fn sums(status: &ProduceBenchStatus) -> Sums {
+    [
+        status.handed_over,
+        status.total_sent,
+        status.failed,
+        status.unknown,
+        status.in_flight,
+        status.messages_aborted,
+    ]
+}
+
+#[test]
+fn the_book_balances_after_every_entry() {
+    use RDKafkaErrorCode as Code;
+    type Entry = fn(&mut Ledger);
+    // Slots are given out from 0 and the one that was freed last first.
+    let entries: &[(&str, Entry, Sums)] = &[
+        ("open", open, [1, 0, 0, 0, 1, 0]),
+        ("taken", |book| book.taken(0), [1, 0, 0, 0, 1, 0]),
+        ("open", open, [2, 0, 0, 0, 2, 0]),
+        ("cancel", |book| book.cancel(1), [1, 0, 0, 0, 1, 0]),
+        ("refused", |book| book.refused("too large"), [2, 0, 1, 0, 1, 0]),
+        ("acknowledged", |book| book.report(0, None, MS), [2, 1, 1, 0, 0, 0]),
+        ("unknown slot", |book| book.report(SLOTS, None, MS), [2, 1, 1, 0, 0, 0]),
+        ("open", open, [3, 1, 1, 0, 1, 0]),
+        ("failed", |book| book.report(0, Some(Code::MessageTimedOut), MS), [3, 1, 2, 0, 0, 0]),
+        ("open", open, [4, 1, 2, 0, 1, 0]),
+        ("purged", |book| book.report(0, Some(Code::PurgeInflight), MS), [4, 1, 2, 1, 0, 0]),
+        ("begin", Ledger::transaction_begun, [4, 1, 2, 1, 0, 0]),
+        ("open", open, [5, 1, 2, 1, 1, 0]),
+        ("acknowledged", |book| book.report(0, None, MS), [5, 2, 2, 1, 0, 0]),
+        ("commit", Ledger::transaction_committed, [5, 2, 2, 1, 0, 0]),
+        ("begin", Ledger::transaction_begun, [5, 2, 2, 1, 0, 0]),
+        ("open", open, [6, 2, 2, 1, 1, 0]),
+        ("open", open, [7, 2, 2, 1, 2, 0]),
+        ("open", open, [8, 2, 2, 1, 3, 0]),
+        ("acknowledged", |book| book.report(1, None, MS), [8, 3, 2, 1, 2, 0]),
+        ("aborting", |book| book.aborting = true, [8, 3, 2, 1, 2, 0]),
+        ("purged", |book| book.report(0, Some(Code::PurgeQueue), MS), [8, 3, 2, 1, 1, 1]),
+        ("failed", |book| book.report(2, Some(Code::MessageTimedOut), MS), [8, 3, 3, 1, 0, 1]),
+        ("abort", Ledger::transaction_aborted, [8, 2, 3, 1, 0, 2]),
+        ("abort again", Ledger::transaction_aborted, [8, 2, 3, 1, 0, 2]),
+        ("aborted", |book| book.aborting = false, [8, 2, 3, 1, 0, 2]),
+        ("begin", Ledger::transaction_begun, [8, 2, 3, 1, 0, 2]),
+        ("open", open, [9, 2, 3, 1, 1, 2]),
+        ("acknowledged", |book| book.report(2, None, MS), [9, 3, 3, 1, 0, 2]),
+        ("no word of the end", Ledger::transaction_unknown, [9, 2, 3, 2, 0, 2]),
+        ("interval", |book| book.end_interval(SECOND), [9, 2, 3, 2, 0, 2]),
+    ];
+    let mut book = paced();
+    for (number, (name, entry, expected)) in entries.iter().enumerate() {
+        entry(&mut book);
+        assert_eq!(sums(&book.status()), *expected, "entry {number}: {name}");
+        let [handed_over, outcomes @ ..] = *expected;
+        assert_eq!(handed_over, outcomes.iter().sum::<u64>(), "entry {number}: {name}");
+        // The book finds what is in flight by subtraction; the slots in use know better.
+        assert_eq!((SLOTS - book.free.len()) as u64, expected[4], "entry {number}: {name}");
+    }
+    let status = book.status();
+    assert_eq!((status.transactions_committed, status.transactions_aborted), (1, 2));
+}
+
+#[test]
+fn no_more_records_are_in_flight_than_there_are_slots() {
+    let mut book = paced();
+    let slots: Vec<_> = (0..SLOTS).map(|_| book.open(0, 0, 1).unwrap()).collect();
+    assert_eq!((book.open(0, 0, 1), book.handed_over), (None, SLOTS as u64));
+    book.report(slots[3], None, MS);
+    assert_eq!(book.open(0, 0, 1), Some(slots[3]));
+}
+
+#[test]
+fn a_late_record_took_as_long_as_somebody_waited_for_it() {
+    let mut book = paced();
+    // Due at once, held up for five seconds, acknowledged a second later.
+    deliver(&mut book, 0, 5 * SECOND, 6 * SECOND);
+    let status = book.status();
+    let (response, delay) = (status.response_time.unwrap(), status.schedule_delay.unwrap());
+    for (found, expected_us) in [(response, 6_000_000), (status.service_time, 1_000_000), (delay, 5_000_000)]
+    {
+        assert_eq!((found.count, found.mean_us), (1, expected_us as f64));
+        assert_close(found.min_us, expected_us);
+        assert_close(found.p50_us, expected_us);
+        assert_close(found.max_us, expected_us);
+    }
+    // The original's figures keep their meaning: from hand-over to acknowledgement.
+    assert_eq!(
+        (status.average_latency_ms, status.p50_latency_ms, status.p99_latency_ms),
+        (1000.0, 1000, 1000)
+    );
+    assert_eq!((status.elapsed_ms, status.messages_per_sec, status.bytes_sent), (6000, 0.2, 100));
+    assert_eq!(status.target_messages_per_sec, Some(10));
+}
+
+#[test]
+fn without_a_pace_nothing_is_due_and_nothing_late() {
+    let mut book = ledger(Pace::Unlimited);
+    deliver(&mut book, 0, 5 * SECOND, 6 * SECOND);
+    book.end_interval(6 * SECOND);
+    let status = book.status();
+    assert_eq!((status.response_time, status.schedule_delay), (None, None));
+    assert_eq!((status.service_time.mean_us, status.target_messages_per_sec), (1_000_000.0, None));
+    assert_close(status.intervals[0].p99_us, 1_000_000);
+}
+
+#[test]
+fn failures_enter_no_latency() {
+    let mut book = paced();
+    deliver(&mut book, 0, 0, MS);
+    let before = book.status();
+    fail(&mut book, RDKafkaErrorCode::MessageTimedOut, 120 * SECOND);
+    fail(&mut book, RDKafkaErrorCode::PurgeInflight, 120 * SECOND);
+    book.refused("too large");
+    book.aborting = true;
+    fail(&mut book, RDKafkaErrorCode::PurgeQueue, 120 * SECOND);
+    let after = book.status();
+    assert_eq!(sums(&after), [5, 1, 2, 1, 0, 1]);
+    assert_eq!((after.service_time, after.response_time), (before.service_time, before.response_time));
+    assert_eq!((after.p99_latency_ms, after.average_latency_ms), (1, 1.0));
+    // Nor do they count as sent or stretch the time in which the others were.
+    assert_eq!((after.bytes_sent, after.elapsed_ms), (100, 1));
+    book.end_interval(120 * SECOND);
+    let interval = book.status().intervals[0];
+    assert_eq!((interval.delivered, interval.failed), (1, 2));
+    assert_close(interval.max_us, 1000);
+}
+
+#[test]
+fn what_is_purged_was_aborted_during_an_abort_and_is_unknown_at_any_other_time() {
+    for code in [RDKafkaErrorCode::PurgeQueue, RDKafkaErrorCode::PurgeInflight] {
+        let mut book = paced();
+        fail(&mut book, code, MS);
+        assert_eq!(sums(&book.status()), [1, 0, 0, 1, 0, 0]);
+        let verdict = book.verdict().unwrap_err();
+        assert!(verdict.starts_with("of 1 messages the fate of 1 is unknown ("), "{verdict}");
+        let mut book = paced();
+        book.aborting = true;
+        fail(&mut book, code, MS);
+        assert_eq!(sums(&book.status()), [1, 0, 0, 0, 0, 1]);
+        assert_eq!(book.verdict(), Ok(()));
+        // Nothing of it was delivered, so no interval shows it either.
+        book.end_interval(SECOND);
+        assert_eq!(book.status().intervals[0].delivered, 0);
+    }
+}
+
+#[test]
+fn the_last_ten_intervals_tell_what_happened_in_each() {
+    let mut book = paced();
+    for number in 0..12 {
+        let start_ns = number * SECOND;
+        for _ in 0..number {
+            deliver(&mut book, start_ns, start_ns, start_ns + 10 * MS);
+        }
+        deliver(&mut book, start_ns, start_ns, start_ns + (number + 1) * 20 * MS);
+        if number % 2 == 1 {
+            fail(&mut book, RDKafkaErrorCode::MessageTimedOut, start_ns);
+        }
+        book.end_interval(start_ns + SECOND);
+    }
+    let intervals = book.status().intervals;
+    assert_eq!(intervals.len(), 10);
+    for (number, interval) in (2..).zip(intervals) {
+        assert_eq!((interval.start_ms, interval.length_ms), (number * 1000, 1000));
+        assert_eq!((interval.delivered, interval.failed), (number + 1, number % 2), "{number}");
+        assert_close(interval.p50_us, 10_000);
+        assert_close(interval.p99_us, (number + 1) * 20_000);
+        assert_close(interval.max_us, (number + 1) * 20_000);
+    }
+}
+
+#[test]
+fn an_abort_takes_nothing_back_from_the_intervals() {
+    let mut book = paced();
+    book.transaction_begun();
+    deliver(&mut book, 0, 0, MS);
+    book.end_interval(SECOND);
+    book.transaction_aborted();
+    deliver(&mut book, SECOND, SECOND, SECOND + MS);
+    book.end_interval(2 * SECOND);
+    let delivered: Vec<_> = book.status().intervals.iter().map(|interval| interval.delivered).collect();
+    assert_eq!(delivered, [1, 1]);
+    assert_eq!(sums(&book.status()), [2, 1, 0, 0, 0, 1]);
+}
+
+#[test]
+fn what_an_abort_takes_back_was_not_sent() {
+    for (end, expected) in [
+        (Ledger::transaction_committed as fn(&mut Ledger), [2, 2, 0, 0, 0, 0]),
+        (Ledger::transaction_aborted, [2, 1, 0, 0, 0, 1]),
+        (Ledger::transaction_unknown, [2, 1, 0, 1, 0, 0]),
+    ] {
+        let mut book = paced();
+        book.transaction_begun();
+        deliver(&mut book, 0, 0, MS);
+        book.transaction_committed();
+        book.transaction_begun();
+        deliver(&mut book, 0, 0, MS);
+        end(&mut book);
+        let status = book.status();
+        assert_eq!((sums(&status), status.bytes_sent), (expected, 100 * status.total_sent));
+        // Its acknowledgement took as long as it took.
+        assert_eq!(status.service_time.count, 2);
+    }
+}
+
+#[test]
+fn few_records_are_not_faster_than_their_pace() {
+    let mut book = paced();
+    for number in 0..10 {
+        let due_ns = number * 100 * MS;
+        deliver(&mut book, due_ns, due_ns, due_ns);
+    }
+    assert_eq!((book.status().elapsed_ms, book.status().messages_per_sec), (900, 10.0));
+}
+
+#[test]
+fn a_book_that_was_never_begun_has_no_intervals() {
+    let mut book = Ledger::new(Pace::PerSecond(10), SLOTS);
+    book.end_interval(SECOND);
+    assert_eq!((book.status().intervals.len(), book.status().messages_per_sec), (0, 0.0));
+}
+
+#[test]
+fn causes_beyond_the_twentieth_are_counted_together() {
+    let mut book = paced();
+    for number in 0..25 {
+        book.refused(&format!("cause {number}"));
+    }
+    // One that has a count of its own keeps it.
+    book.refused("cause 7");
+    let status = book.status();
+    assert_eq!((status.failed, status.errors.len()), (26, 21));
+    let count = |cause| status.errors.get(cause).copied();
+    assert_eq!(
+        [count("cause 7"), count("cause 19"), count("cause 20"), count("other")],
+        [Some(2), Some(1), None, Some(5)]
+    );
+    assert_eq!(status.errors.values().sum::<u64>(), status.failed);
+}
+
+#[test]
+fn the_verdict_names_every_cause_and_what_is_not_known() {
+    let mut book = paced();
+    deliver(&mut book, 0, 0, MS);
+    assert_eq!(book.verdict(), Ok(()));
+    book.refused("too large");
+    book.refused("too large");
+    fail(&mut book, RDKafkaErrorCode::PurgeQueue, MS);
+    let verdict = book.verdict().unwrap_err();
+    let start = "of 4 messages 2 were not delivered (2 × too large) and the fate of 1 is unknown (";
+    assert!(verdict.starts_with(start), "{verdict}");
+}
+
+#[test]
+fn a_status_stays_small_whatever_happens() {
+    let mut book = paced();
+    for number in 0..100 {
+        // Longer than any sentence of ours or of the client.
+        book.refused(&format!("{number} {}", "x".repeat(300)));
+        let start_ns = number * 1000 * SECOND;
+        let end_ns = start_ns + 999 * SECOND;
+        deliver(&mut book, start_ns, start_ns + SECOND, end_ns);
+        book.end_interval(end_ns);
+    }
+    for value in book.causes.values_mut() {
+        *value = u64::MAX;
+    }
+    for interval in &mut book.intervals {
+        let most = u64::MAX;
+        *interval = Interval {
+            start_ms: most,
+            length_ms: most,
+            delivered: most,
+            failed: most,
+            p50_us: most,
+            p99_us: most,
+            max_us: most,
+        };
+    }
+    (book.handed_over, book.bytes) = (u64::MAX, u64::MAX);
+    (book.committed, book.transactions_aborted) = (u64::MAX, u64::MAX);
+    (book.delivered, book.failed, book.unknown, book.aborted) =
+        (u64::MAX / 5, u64::MAX / 5, u64::MAX / 5, u64::MAX / 5);
+    let warnings = bounded((0..1000).map(|number| format!("{number} {}", "x".repeat(1000))).collect());
+    let status = ProduceBenchStatus { warnings, ended_early: Some("x".repeat(1000)), ..book.status() };
+    assert_eq!((status.intervals.len(), status.errors.len()), (10, 21));
+    let len = serde_json::to_string(&status).unwrap().len();
+    assert!(len < 64 * 1024, "{len}");
+}
