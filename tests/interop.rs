@@ -32,16 +32,44 @@ async fn produce_bench(test: &str) -> String {
     spec.to_string()
 }
 
+/// Reads what a ProduceBench has written.
+fn consume_bench(produced: &str) -> String {
+    let produced: Value = serde_json::from_str(produced).unwrap();
+    let topics: Vec<_> = produced["activeTopics"].as_object().unwrap().keys().collect();
+    json!({
+        "class": "org.apache.kafka.trogdor.workload.ConsumeBenchSpec",
+        "durationMs": 60_000,
+        "consumerNode": "node0",
+        "bootstrapServers": produced["bootstrapServers"],
+        "maxMessages": 1000,
+        "activeTopics": topics,
+    })
+    .to_string()
+}
+
+/// The fields that the original gives each consumer.
+const CONSUMER_FIELDS: [&str; 8] = [
+    "assignedPartitions",
+    "totalMessagesReceived",
+    "totalBytesReceived",
+    "averageMessageSizeBytes",
+    "averageLatencyMs",
+    "p50LatencyMs",
+    "p95LatencyMs",
+    "p99LatencyMs",
+];
+
 /// Our client waits for a task, at whichever coordinator.
 async fn wait(target: &str, id: &str) -> Value {
-    let waited = trogdor(&["client", "wait", "-t", target, "-i", id, "--timeout", "60", "--json"]).await;
+    let waited = trogdor(&["client", "wait", "-t", target, "-i", id, "--timeout", "100", "--json"]).await;
     assert!(waited.status.success(), "{}{}", stdout(&waited), stderr(&waited));
     serde_json::from_str(&stdout(&waited)).unwrap()
 }
 
-/// Creates both tasks with our client and waits for their ends.
-async fn run_both(target: &str, test: &str) {
-    for (id, spec) in [("noop", no_op()), ("bench", produce_bench(test).await)] {
+/// Creates a task of each class with our client and waits for their ends.
+async fn run_all(target: &str, test: &str) {
+    let bench = produce_bench(test).await;
+    for (id, spec) in [("noop", no_op()), ("bench", bench.clone()), ("consume", consume_bench(&bench))] {
         let created = trogdor(&["client", "createTask", "-t", target, "-i", id, "-s", &spec]).await;
         assert_eq!(
             stdout(&created),
@@ -53,6 +81,13 @@ async fn run_both(target: &str, test: &str) {
         assert_eq!((&state["state"], &state["error"]), (&json!("DONE"), &Value::Null), "{state}");
         if id == "bench" {
             assert_eq!(state["status"]["totalSent"], 1000, "{state}");
+        }
+        if id == "consume" {
+            let consumer = &state["status"]["consumer.consume-0"];
+            assert_eq!(consumer["totalMessagesReceived"], 1000, "{state}");
+            for field in CONSUMER_FIELDS {
+                assert!(!consumer[field].is_null(), "{field} is missing: {state}");
+            }
         }
     }
 }
@@ -73,7 +108,7 @@ async fn a_java_coordinator_drives_our_agent() {
     let config = config(folder.path(), ports);
     let _agent = Daemon::start("agent", &config, "node0", &[]).await;
     let coordinator = java.coordinator(&config, "node0", ports.1).await.unwrap();
-    run_both(&format!("127.0.0.1:{}", ports.1), "java-coordinator").await;
+    run_all(&format!("127.0.0.1:{}", ports.1), "java-coordinator").await;
     coordinator.stop().await.unwrap();
 }
 
@@ -85,7 +120,7 @@ async fn our_coordinator_drives_a_java_agent() {
     let config = config(folder.path(), ports);
     let agent = java.agent(&config, "node0", ports.0).await.unwrap();
     let coordinator = Daemon::start("coordinator", &config, "node0", &[]).await;
-    run_both(&coordinator.target(), "java-agent").await;
+    run_all(&coordinator.target(), "java-agent").await;
     let nodes = trogdor(&["client", "nodes", "-t", &coordinator.target(), "--json"]).await;
     let nodes: Value = serde_json::from_str(&stdout(&nodes)).unwrap();
     assert_eq!(nodes["nodes"]["node0"]["kind"], "java", "{nodes}");

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod cli;
+mod connection_stress;
+mod consume_bench;
 mod daemons;
 mod examples;
 mod interop;

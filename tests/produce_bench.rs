@@ -199,14 +199,15 @@ async fn a_stopped_transaction_is_aborted_and_its_records_are_not_counted() {
 async fn a_fenced_producer_says_so() {
     let topic = topic("fenced");
     let mut spec = ProduceBenchSpec {
-        target_messages_per_sec: 500,
-        transaction_generator: Some(TransactionGenerator::Uniform { messages_per_transaction: 50 }),
+        target_messages_per_sec: 100,
+        // None is committed: a broker that is told to commit and to fence at once answers vaguely.
+        transaction_generator: Some(TransactionGenerator::Uniform { messages_per_transaction: 1_000_000 }),
         ..spec(&topic, 1, 1_000_000).await
     };
     spec.producer_conf.insert("transactional.id".to_owned(), topic.clone());
     let cluster = cluster();
     let id = cluster.create("foo", &spec).await.unwrap();
-    until(&cluster, &id, |status| status["transactionsCommitted"].as_u64() >= Some(1)).await;
+    until(&cluster, &id, |status| status["totalSent"].as_u64() > Some(0)).await;
     let fence = tokio::task::spawn_blocking(move || {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", spec.bootstrap_servers).set("transactional.id", topic);
@@ -216,7 +217,7 @@ async fn a_fenced_producer_says_so() {
     fence.await.unwrap().unwrap();
     let result = cluster.wait(&id).await.unwrap();
     let error = result.error().unwrap();
-    assert!(error.contains("fenced") && !error.contains("abortTransaction"), "{error}");
+    assert!(error.to_lowercase().contains("fenced") && !error.contains("abortTransaction"), "{error}");
     let status = status(&result);
     assert_eq!(status.in_flight, 0, "{status:?}");
     let outcomes = status.total_sent + status.failed + status.unknown + status.messages_aborted;
@@ -225,6 +226,7 @@ async fn a_fenced_producer_says_so() {
 
 #[tokio::test]
 async fn records_without_an_answer_when_a_stop_is_over_are_unknown() {
+    // A broker of its own, which ends, frozen or not, when it is dropped.
     let kafka = Kafka::start("4.3.1").await.unwrap();
     let spec = ProduceBenchSpec {
         bootstrap_servers: kafka.bootstrap().to_owned(),
@@ -235,19 +237,17 @@ async fn records_without_an_answer_when_a_stop_is_over_are_unknown() {
     let id = cluster.create("foo", &spec).await.unwrap();
     until(&cluster, &id, |status| status["totalSent"].as_u64() > Some(0)).await;
     kafka.pause().await.unwrap();
-    // A second's worth of records, so that none of them can be an answer on its way.
-    until(&cluster, &id, |status| status["inFlight"].as_u64() >= Some(200)).await;
+    // Many more than are on their way while all is well.
+    until(&cluster, &id, |status| status["inFlight"].as_u64() >= Some(50)).await;
     cluster.coordinator().stop_task(id.clone()).await.unwrap();
     let result = cluster.wait(&id).await.unwrap();
     let error = result.error().unwrap();
     let status = status(&result);
-    assert!(status.unknown >= 200 && status.total_sent > 0, "{status:?}");
+    assert!(status.unknown >= 50 && status.total_sent > 0, "{status:?}");
     assert!(error.contains(&format!("the fate of {} is unknown", status.unknown)), "{error}");
     assert_eq!((status.failed, status.in_flight, status.messages_aborted), (0, 0, 0), "{status:?}");
     assert_eq!(status.handed_over, status.total_sent + status.unknown, "{status:?}");
     assert!(status.ended_early.unwrap().contains("of 1000000 messages"));
-    kafka.resume().await.unwrap();
-    kafka.stop().await.unwrap();
 }
 
 #[tokio::test]

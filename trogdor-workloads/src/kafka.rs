@@ -6,10 +6,11 @@ use std::net::ToSocketAddrs as _;
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
 use tracing::{debug, info, warn};
 
-use crate::client_config::{NO_RESOLVABLE_BOOTSTRAP, Translated};
+use crate::client_config::{NO_RESOLVABLE_BOOTSTRAP, Translated, is_secret};
 
 /// The settings as rdkafka takes them.
 pub(crate) fn client_config(translated: &Translated) -> ClientConfig {
@@ -18,6 +19,18 @@ pub(crate) fn client_config(translated: &Translated) -> ClientConfig {
         config.set(name, value);
     }
     config
+}
+
+/// Why a client could not be made. The binding's own text holds the refused value, which may be a
+/// secret.
+pub(crate) fn refusal(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, _, name, _) if is_secret(name) => {
+            format!("the value of {name} is refused")
+        }
+        KafkaError::ClientConfig(_, reason, name, _) => format!("{name}: {reason}"),
+        other => other.to_string(),
+    }
 }
 
 /// Checks that at least one server has an address: the Java client refuses to start otherwise,
@@ -54,5 +67,27 @@ impl ClientContext for ClientLog {
 
     fn error(&self, error: KafkaError, reason: &str) {
         warn!(target: "librdkafka", %error, "{reason}");
+    }
+}
+
+impl ConsumerContext for ClientLog {}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::consumer::BaseConsumer;
+
+    use super::*;
+
+    #[test]
+    fn a_refused_secret_is_not_shown() {
+        let mut config = ClientConfig::new();
+        config.set("ssl.key.password", "s3cret").set("no.such.property", "x");
+        let refused = |config: &ClientConfig| {
+            let made: Result<BaseConsumer<ClientLog>, _> = config.create_with_context(ClientLog);
+            refusal(&made.err().expect("one of the properties is unknown here"))
+        };
+        assert!(!refused(&config).contains("s3cret"));
+        config.remove("ssl.key.password");
+        assert!(refused(&config).starts_with("no.such.property: "), "{}", refused(&config));
     }
 }

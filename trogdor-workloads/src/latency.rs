@@ -39,6 +39,13 @@ impl Latencies {
         let _ = self.histogram.record(us);
     }
 
+    /// Adds all of another set.
+    pub fn add(&mut self, other: &Latencies) {
+        self.sum_us += other.sum_us;
+        // It fails only where it may not grow, and it may.
+        let _ = self.histogram.add(&other.histogram);
+    }
+
     /// Removes all.
     pub fn clear(&mut self) {
         self.histogram.reset();

@@ -4,14 +4,19 @@
 
 mod client_config;
 mod clock;
+mod connection_stress;
+mod consume_bench;
 mod created_topics;
 mod embedded;
 mod generators;
+mod hot_thread;
 mod kafka;
 mod latency;
 mod native;
 mod pace;
 mod produce_bench;
+mod record_processor;
+mod status;
 mod topic_admin;
 mod topic_setup;
 mod topics;
@@ -22,6 +27,10 @@ pub use client_config::{
     ConfigErrors, HostPort, JavaProperties, Ours, Role, SaslCredentials, Translated, is_secret, merge,
     redact, translate,
 };
+pub use connection_stress::{
+    CONNECTION_STRESS, ConnectionStressAction, ConnectionStressSpec, ConnectionStressStatus,
+};
+pub use consume_bench::{ALL_CONSUMERS, CONSUME_BENCH, ConsumeBenchSpec, ConsumeBenchStatus, ConsumerStatus};
 pub use created_topics::CreatedTopics;
 pub use embedded::EmbeddedBroker;
 pub use generators::{
@@ -31,8 +40,9 @@ pub use generators::{
 pub use latency::{Latencies, LatencySummary};
 pub use pace::Pace;
 pub use produce_bench::{Interval, PRODUCE_BENCH, ProduceBenchSpec, ProduceBenchStatus};
+pub use record_processor::{AgesStatus, RecordProcessor};
 pub use topic_admin::{Creation, Replicas, TopicAdmin};
 pub use topics::{MAX_NAMES, MAX_PARTITIONS, PARTITIONS, PartitionsSpec, TOPICS, TopicsSpec};
 
 /// What this crate adds to a catalog.
-pub const CATALOG: &[TaskClass] = &[produce_bench::CLASS];
+pub const CATALOG: &[TaskClass] = &[connection_stress::CLASS, consume_bench::CLASS, produce_bench::CLASS];

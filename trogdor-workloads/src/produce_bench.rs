@@ -342,7 +342,7 @@ impl ProduceBenchWorker {
             transactions: spec.transaction_generator.as_ref().map(TransactionGenerator::start),
             flushes: !spec.skip_flush,
             grace: ctx.grace,
-            warnings: bounded(warnings),
+            warnings: crate::status::bounded(warnings),
             translated,
         })
     }
@@ -352,22 +352,6 @@ impl ProduceBenchWorker {
 /// idempotent producer is ready, and seldom enough that listing all partitions costs nothing.
 fn statistics_interval(targets: &[Target]) -> String {
     targets.len().clamp(50, 5000).to_string()
-}
-
-/// A status is to stay small: the first warnings, none of them long, and how many more there are.
-fn bounded(mut warnings: Vec<String>) -> Vec<String> {
-    const WARNINGS_MAX: usize = 50;
-    const CHARS_MAX: usize = 300;
-    let more = warnings.len().saturating_sub(WARNINGS_MAX);
-    warnings.truncate(WARNINGS_MAX);
-    for warning in &mut warnings {
-        if let Some((end, _)) = warning.char_indices().nth(CHARS_MAX) {
-            warning.truncate(end);
-            warning.push('…');
-        }
-    }
-    warnings.extend((more > 0).then(|| format!("… and {more} more")));
-    warnings
 }
 
 /// Stops the thread when the worker is aborted: nobody would wait for it any more.

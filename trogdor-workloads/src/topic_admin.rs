@@ -12,7 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::client_config::Translated;
 use crate::embedded::EmbeddedBroker;
-use crate::kafka::{ClientLog, client_config};
+use crate::kafka::{ClientLog, client_config, refusal};
 use crate::topics::PartitionsSpec;
 
 /// What became of the wish for a topic.
@@ -92,7 +92,7 @@ impl KafkaAdmin {
 pub(crate) fn admin_client(translated: &Translated) -> Result<AdminClient<ClientLog>, String> {
     let client: AdminClient<ClientLog> = client_config(translated)
         .create_with_context(ClientLog)
-        .map_err(|error: KafkaError| error.to_string())?;
+        .map_err(|error: KafkaError| refusal(&error))?;
     if let Some(credentials) = &translated.ours.sasl_credentials {
         crate::native::set_credentials(client.inner(), credentials)?;
     }

@@ -576,7 +576,10 @@ fn targets(
         targets.iter().filter(|name| !nodes.contains_key(*name)).map(NodeName::as_str).collect();
     match (targets.is_empty(), unknown.is_empty()) {
         (true, _) => Err("No node names specified.".to_owned()),
-        (false, false) => Err(format!("Unknown node names: {}", unknown.join(", "))),
+        (false, false) => {
+            let known: Vec<_> = nodes.keys().map(NodeName::as_str).collect();
+            Err(format!("Unknown node names: {} (known: {})", unknown.join(", "), known.join(", ")))
+        }
         (false, true) => Ok(targets),
     }
 }

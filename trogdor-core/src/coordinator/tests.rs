@@ -182,9 +182,9 @@ fn tasks_that_cannot_start_end_with_the_originals_errors() {
         Event::CreateTask { token: 1, id: TaskId::from("d"), spec: spec(0, 5), controller },
     );
     let rows = [
-        ("a", "Unable to find nodes for task: Unknown node names: abe, zed"),
+        ("a", "Unable to find nodes for task: Unknown node names: abe, zed (known: node0, node1)"),
         ("b", "Unable to find nodes for task: No node names specified."),
-        ("c", "Unable to find nodes for task: Unknown node names: "),
+        ("c", "Unable to find nodes for task: Unknown node names:  (known: node0, node1)"),
         ("d", "Failed to create TaskController: Node x appears in more than one partition."),
     ];
     for (id, error) in rows {

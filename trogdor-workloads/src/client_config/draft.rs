@@ -3,17 +3,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::io;
 use std::ops::RangeInclusive;
 
 use super::parse::Value;
 use super::table::{self, How};
-use super::{ConfigErrors, HostPort, JavaProperties, Ours, Role, Translated, names, rules};
+use super::{ConfigErrors, Features, FirstBytes, HostPort, JavaProperties, Ours, Role, Translated};
+use super::{names, rules, shell};
 
 /// The working state of one translation.
-pub(super) struct Draft {
+pub(super) struct Draft<'a> {
     pub(super) role: Role,
     pub(super) client_number: u32,
+    pub(super) features: Features,
     pub(super) ours: Ours,
+    first_bytes: &'a FirstBytes<'a>,
     given: Vec<(&'static str, Value)>,
     unreadable: BTreeSet<&'static str>,
     librdkafka: BTreeMap<String, String>,
@@ -21,12 +25,19 @@ pub(super) struct Draft {
     problems: Vec<String>,
 }
 
-impl Draft {
-    pub(super) fn new(role: Role, client_number: u32) -> Draft {
+impl<'a> Draft<'a> {
+    pub(super) fn new(
+        role: Role,
+        client_number: u32,
+        features: Features,
+        first_bytes: &'a FirstBytes<'a>,
+    ) -> Draft<'a> {
         Draft {
             role,
             client_number,
+            features,
             ours: Ours::default(),
+            first_bytes,
             given: Vec::new(),
             unreadable: BTreeSet::new(),
             librdkafka: role.base_map(),
@@ -94,7 +105,11 @@ impl Draft {
             let Some(name) = names::passed_through(given) else { continue };
             if names::is_forbidden(name) {
                 self.refuse(format!("{given} is not allowed: it would load or run code on the agent"));
-            } else if !value.is_empty() {
+            } else if value.is_empty() {
+                continue;
+            } else if names::reaches_shell(name) && !shell::is_safe(value) {
+                self.refuse(format!("{given} {}", shell::UNSAFE));
+            } else {
                 if let Some(other) = names::other_spelling(name) {
                     self.librdkafka.remove(other);
                 }
@@ -113,7 +128,7 @@ impl Draft {
 }
 
 /// What rows and rules read and write.
-impl Draft {
+impl Draft<'_> {
     /// Sets a librdkafka property. An empty value is never set: librdkafka reads it as "the default".
     pub(super) fn emit(&mut self, librdkafka_name: &str, value: impl Display) {
         let value = value.to_string();
@@ -132,6 +147,16 @@ impl Draft {
         self.emit(to, nearest);
     }
 
+    /// Takes a setting of the base map back.
+    pub(super) fn withdraw(&mut self, librdkafka_name: &str) {
+        self.librdkafka.remove(librdkafka_name);
+    }
+
+    /// How a file begins.
+    pub(super) fn first_bytes(&self, path: &str) -> io::Result<Vec<u8>> {
+        (self.first_bytes)(path)
+    }
+
     pub(super) fn note(&mut self, text: impl Into<String>) {
         self.notes.push(text.into());
     }
@@ -142,6 +167,11 @@ impl Draft {
 
     pub(super) fn is_given(&self, name: &str) -> bool {
         self.value(name).is_some()
+    }
+
+    /// Whether it is given and not blank, empty or false.
+    pub(super) fn is_on(&self, name: &str) -> bool {
+        self.value(name).is_some_and(|value| !value.is_off())
     }
 
     pub(super) fn number(&self, name: &str) -> Option<i64> {

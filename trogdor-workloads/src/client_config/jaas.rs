@@ -13,6 +13,17 @@ pub(super) struct LoginModule {
     pub(super) options: BTreeMap<String, String>,
 }
 
+impl LoginModule {
+    /// The value of an option. One of blanks only would be nothing at all to librdkafka.
+    pub(super) fn option(&self, name: &str) -> Option<&str> {
+        self.options.get(name).map(String::as_str).filter(|value| !value.trim().is_empty())
+    }
+
+    pub(super) fn is_true(&self, name: &str) -> bool {
+        self.option(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+}
+
 /// Option names that an error may show; any other word may be a piece of a password.
 const KNOWN_OPTIONS: &[&str] = &[
     "username",
@@ -27,6 +38,9 @@ const KNOWN_OPTIONS: &[&str] = &[
     "clientId",
     "clientSecret",
     "scope",
+    "unsecuredLoginStringClaim_sub",
+    "unsecuredLoginListClaim_scope",
+    "unsecuredLoginLifetimeSeconds",
 ];
 
 /// Reads a JAAS configuration of exactly one login module.

@@ -1,21 +1,28 @@
 //! Java client properties on librdkafka: specs carry the property names of Kafka's Java clients, and this
 //! module says what each of them means here. It is a pure function from (properties, role, client number)
 //! to librdkafka's settings, the settings that our own code has to imitate, and notes for the log; or to
-//! all problems at once. It deliberately creates no client, resolves no name, opens no file and logs
-//! nothing, and it knows no rdkafka type.
+//! all problems at once. It deliberately creates no client, resolves no name and logs nothing, and it knows
+//! no rdkafka type. The one thing it has to ask the system, how a key store's file begins, is an argument
+//! of [`translate_with`].
 //!
-//! Sources: Kafka's `ProducerConfig`, `AdminClientConfig` and `ConfigDef`, and librdkafka's
-//! `CONFIGURATION.md`. A new property is a row of `table`; one that depends on other properties also
-//! needs a rule in `rules`; a new kind of client is a [`Role`], its base map and its rows.
+//! Sources: Kafka's `ProducerConfig`, `ConsumerConfig`, `AdminClientConfig` and `ConfigDef`, and
+//! librdkafka's `CONFIGURATION.md`. A new property is a row of `table`; one that depends on other
+//! properties also needs a rule in `rules`; a new kind of client is a [`Role`], its base map and its rows.
 
 mod bootstrap;
+mod consumer;
 mod draft;
+mod features;
+mod first_bytes;
 mod jaas;
 mod names;
+mod offset_reset;
+mod ours;
 mod parse;
 mod rules;
 mod secrets;
 mod security;
+mod shell;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -26,6 +33,9 @@ use std::fmt;
 use indexmap::IndexMap;
 
 pub use bootstrap::{HostPort, NO_RESOLVABLE_BOOTSTRAP};
+pub use features::Features;
+pub use first_bytes::FirstBytes;
+pub use ours::{Ours, SaslCredentials};
 pub use secrets::{is_secret, redact};
 
 use draft::Draft;
@@ -38,6 +48,8 @@ pub type JavaProperties = IndexMap<String, String>;
 pub enum Role {
     /// A client that sends records.
     Producer,
+    /// A client that reads records.
+    Consumer,
     /// A client that creates and inspects topics.
     Admin,
 }
@@ -51,39 +63,6 @@ pub struct Translated {
     pub ours: Ours,
     /// One line per property that is ignored or changed, for a warning in the log.
     pub notes: Vec<String>,
-}
-
-/// Settings that our own code applies; the values are Java's, or Java's defaults.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Ours {
-    /// The servers to resolve before the client is made; if none resolves, `NO_RESOLVABLE_BOOTSTRAP` is
-    /// the error. librdkafka would wait for ever.
-    pub bootstrap: Vec<HostPort>,
-    /// Producer: the bound on waiting for metadata, for queue space, and for the calls of a transaction.
-    /// 0 means to fail at once.
-    pub max_block_ms: u64,
-    /// Producer: the largest message; see [`Ours::oversize`].
-    pub max_request_size_bytes: u64,
-    /// Producer: the memory for unsent records; see [`Ours::oversize`].
-    pub buffer_memory_bytes: u64,
-    /// Producer: each record goes to the topic's next partition, whatever its key.
-    pub round_robin_partitioner: bool,
-    /// Admin: the time-out of a whole call including its retries.
-    pub default_api_timeout_ms: u64,
-    /// Admin: how often a failed request is sent again.
-    pub retries: u32,
-    /// Credentials to hand to the finished client (`rd_kafka_sasl_set_credentials`), because a leading
-    /// blank in one of them would be lost in the settings.
-    pub sasl_credentials: Option<SaslCredentials>,
-}
-
-/// A user name and a password; `Debug` hides both.
-#[derive(Clone, PartialEq)]
-pub struct SaslCredentials {
-    /// The user name.
-    pub username: String,
-    /// The password.
-    pub password: String,
 }
 
 /// Every reason why a client cannot be made; displayed in one line, joined by `; `.
@@ -108,48 +87,26 @@ pub fn merge(defaults: &JavaProperties, common: &JavaProperties, role: &JavaProp
 /// Translates the merged properties of one client.
 ///
 /// `client_number` counts the clients of this role in the process, from 1; it names a client whose
-/// properties do not.
+/// properties do not. Where the properties name key stores, their files are looked at: call this on the
+/// machine that will use them.
 pub fn translate(java: &JavaProperties, role: Role, client_number: u32) -> Result<Translated, ConfigErrors> {
-    let mut draft = Draft::new(role, client_number);
+    translate_with(java, role, client_number, Features::of_this_build(), &first_bytes::of_file)
+}
+
+/// Translates for a build with these features, and with this look at the files of key stores.
+pub fn translate_with(
+    java: &JavaProperties,
+    role: Role,
+    client_number: u32,
+    features: Features,
+    first_bytes: &FirstBytes,
+) -> Result<Translated, ConfigErrors> {
+    let mut draft = Draft::new(role, client_number, features, first_bytes);
     draft.read(java);
     draft.apply_rows();
     draft.apply_rules();
     draft.pass_through(java);
     draft.finish()
-}
-
-impl Ours {
-    /// Java's error for a message that can never be sent, if this is one. `message_bytes` is the
-    /// serialized size. librdkafka neither knows limits below 1000 bytes nor gives up on a message that is
-    /// larger than its whole queue, so ask before producing.
-    pub fn oversize(&self, message_bytes: u64) -> Option<String> {
-        let max_bytes = self.max_request_size_bytes;
-        let larger_than = if message_bytes > max_bytes {
-            format!("{max_bytes}, which is the value of the max.request.size configuration.")
-        } else if message_bytes > self.buffer_memory_bytes {
-            "the total memory buffer you have configured with the buffer.memory configuration.".to_owned()
-        } else {
-            return None;
-        };
-        Some(format!(
-            "The message is {message_bytes} bytes when serialized which is larger than {larger_than}"
-        ))
-    }
-}
-
-impl Default for Ours {
-    fn default() -> Self {
-        Ours {
-            bootstrap: Vec::new(),
-            max_block_ms: 60_000,
-            max_request_size_bytes: 1_048_576,
-            buffer_memory_bytes: 33_554_432,
-            round_robin_partitioner: false,
-            default_api_timeout_ms: 60_000,
-            retries: i32::MAX.unsigned_abs(),
-            sasl_credentials: None,
-        }
-    }
 }
 
 impl ConfigErrors {
@@ -163,6 +120,7 @@ impl Role {
     fn name(self) -> &'static str {
         match self {
             Role::Producer => "producer",
+            Role::Consumer => "consumer",
             Role::Admin => "admin client",
         }
     }
@@ -178,6 +136,13 @@ impl Role {
                 ("message.max.bytes", "1048576"),
                 ("queue.buffering.max.kbytes", "32768"),
                 ("partitioner", "murmur2_random"),
+            ],
+            Role::Consumer => &[
+                ("connections.max.idle.ms", "540000"),
+                ("isolation.level", "read_uncommitted"),
+                ("allow.auto.create.topics", "true"),
+                ("check.crcs", "true"),
+                ("partition.assignment.strategy", "range"),
             ],
             Role::Admin => &[("connections.max.idle.ms", "300000"), ("enable.metrics.push", "false")],
         };
@@ -198,11 +163,5 @@ impl fmt::Debug for Translated {
             .field("ours", &self.ours)
             .field("notes", &self.notes)
             .finish()
-    }
-}
-
-impl fmt::Debug for SaslCredentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SaslCredentials([hidden])")
     }
 }

@@ -11,6 +11,9 @@ pub(super) const PASS_THROUGH: &str = "librdkafka.";
 const FORBIDDEN: &[&str] =
     &["plugin.library.paths", "ssl.engine.location", "ssl.providers", "sasl.kerberos.kinit.cmd"];
 
+/// librdkafka writes these into the shell command that renews a Kerberos ticket.
+const IN_SHELL_COMMAND: &[&str] = &["sasl.kerberos.keytab", "sasl.kerberos.principal"];
+
 /// Two spellings of one librdkafka setting; a client that is given both takes either.
 const ALIASES: &[(&str, &str)] = &[
     ("bootstrap.servers", "metadata.broker.list"),
@@ -33,6 +36,10 @@ pub(super) fn passed_through(name: &str) -> Option<&str> {
 
 pub(super) fn is_forbidden(librdkafka_name: &str) -> bool {
     FORBIDDEN.contains(&librdkafka_name)
+}
+
+pub(super) fn reaches_shell(librdkafka_name: &str) -> bool {
+    IN_SHELL_COMMAND.contains(&librdkafka_name)
 }
 
 /// The other spelling of a librdkafka setting.

@@ -2,9 +2,11 @@
 //! at several properties or at an absent one. Each rule settles one question; it deliberately judges only
 //! what Java judges, or what librdkafka would refuse.
 
-use super::Role::{self, Admin, Producer};
+use super::Role::{self, Admin, Consumer, Producer};
 use super::bootstrap::host_ports;
+use super::consumer;
 use super::draft::Draft;
+use super::features::Features;
 use super::parse::Value;
 use super::security;
 
@@ -18,16 +20,23 @@ pub(super) struct Rule {
 
 /// The rules, in the order in which they report.
 pub(super) const RULES: &[Rule] = &[
-    rule(&[Producer, Admin], &["bootstrap.servers", "bootstrap.controllers"], bootstrap),
-    rule(&[Producer, Admin], &["client.id", "transactional.id"], client_id),
-    rule(&[Producer, Admin], &["reconnect.backoff.ms", "reconnect.backoff.max.ms"], reconnect_backoff),
+    rule(ALL, &["bootstrap.servers", "bootstrap.controllers"], bootstrap),
+    rule(ALL, &["client.id", "transactional.id", "group.id", "group.instance.id"], client_id),
+    rule(ALL, &["reconnect.backoff.ms", "reconnect.backoff.max.ms"], reconnect_backoff),
     rule(&[Producer], &IDEMPOTENCE, idempotence),
     rule(&[Producer], &TIMEOUTS, producer_timeouts),
     rule(&[Producer], &COMPRESSION, compression_level),
     rule(&[Producer], &["partitioner.class", "partitioner.ignore.keys"], partitioner),
+    rule(&[Consumer], &["request.timeout.ms"], socket_timeout),
+    rule(&[Consumer], &["group.protocol"], consumer::group_protocol),
+    rule(&[Consumer], &["group.id", "enable.auto.commit"], consumer::group),
+    rule(&[Consumer], &["group.protocol", "partition.assignment.strategy"], consumer::assignors),
+    rule(&[Consumer], &SESSION, consumer::session),
     rule(&[Admin], &["request.timeout.ms", "default.api.timeout.ms"], admin_timeouts),
-    rule(&[Producer, Admin], &["security.protocol"], security::apply),
+    rule(ALL, &["security.protocol"], security::apply),
 ];
+
+const ALL: &[Role] = &[Producer, Consumer, Admin];
 
 const IDEMPOTENCE: [&str; 5] =
     ["enable.idempotence", "acks", "retries", "max.in.flight.requests.per.connection", "transactional.id"];
@@ -35,6 +44,9 @@ const TIMEOUTS: [&str; 5] =
     ["request.timeout.ms", "linger.ms", "delivery.timeout.ms", "transaction.timeout.ms", "transactional.id"];
 const COMPRESSION: [&str; 4] =
     ["compression.type", "compression.gzip.level", "compression.lz4.level", "compression.zstd.level"];
+
+const SESSION: [&str; 5] =
+    ["group.id", "group.protocol", "session.timeout.ms", "heartbeat.interval.ms", "max.poll.interval.ms"];
 
 const INT_MAX: i64 = i32::MAX as i64;
 const REQUEST_TIMEOUT_MS: i64 = 30_000;
@@ -129,7 +141,8 @@ pub(super) fn admin_retries(draft: &mut Draft, _name: &str, value: &Value) {
     draft.ours.retries = u32::try_from(number(value)).unwrap_or(u32::MAX);
 }
 
-fn number(value: &Value) -> i64 {
+/// The number that a row of the table promises.
+pub(super) fn number(value: &Value) -> i64 {
     match value {
         Value::Number(number) => *number,
         other => unreachable!("{other:?} is no number, though its row says so"),
@@ -148,10 +161,10 @@ fn bootstrap(draft: &mut Draft) {
         },
         (_, false, true) => draft.refuse("You cannot set both bootstrap.servers and bootstrap.controllers"),
         (_, true, true) => draft.refuse("bootstrap.controllers is not available here; set bootstrap.servers"),
-        (Producer, true, false) if draft.is_given("bootstrap.servers") => draft.refuse(
+        (Producer | Consumer, true, false) if draft.is_given("bootstrap.servers") => draft.refuse(
             "Configuration 'bootstrap.servers' must not be empty. Valid values include: any non-empty value",
         ),
-        (Producer, true, false) => {
+        (Producer | Consumer, true, false) => {
             draft.refuse("Missing required configuration \"bootstrap.servers\" which has no default value.")
         }
         (Admin, true, false) => {
@@ -162,10 +175,14 @@ fn bootstrap(draft: &mut Draft) {
 
 /// Quotas and the brokers' logs go by this name, and librdkafka would say `rdkafka`.
 fn client_id(draft: &mut Draft) {
-    let generated = match (draft.role, draft.text("transactional.id")) {
-        (Producer, Some(transactional_id)) => format!("producer-{transactional_id}"),
-        (Producer, None) => format!("producer-{}", draft.client_number),
-        (Admin, _) => format!("adminclient-{}", draft.client_number),
+    let number = draft.client_number.to_string();
+    let generated = match draft.role {
+        Producer => format!("producer-{}", draft.text("transactional.id").unwrap_or(&number)),
+        Consumer => {
+            let group = draft.text("group.id").unwrap_or("null");
+            format!("consumer-{group}-{}", draft.text("group.instance.id").unwrap_or(&number))
+        }
+        Admin => format!("adminclient-{number}"),
     };
     let client_id = draft.text("client.id").map_or(generated, str::to_owned);
     draft.emit("client.id", client_id);
@@ -278,6 +295,9 @@ fn refuse_linger_beyond(draft: &mut Draft, transaction_ms: i64) {
 /// Java has a level per codec, librdkafka one for the codec in use.
 fn compression_level(draft: &mut Draft) {
     let Some(codec) = draft.text("compression.type") else { return };
+    if let Some(feature) = missing_codec(codec, draft.features) {
+        return draft.refuse(format!("compression.type {codec} needs a build with the {feature} feature"));
+    }
     let name = format!("compression.{codec}.level");
     let Some(level) = draft.number(&name) else { return };
     match (codec, level) {
@@ -294,6 +314,15 @@ fn compression_level(draft: &mut Draft) {
     }
 }
 
+/// The feature that a codec needs and this build lacks.
+fn missing_codec(codec: &str, features: Features) -> Option<&'static str> {
+    match codec {
+        "zstd" if !features.zstd => Some("zstd"),
+        "gzip" if !features.libz => Some("libz"),
+        _ => None,
+    }
+}
+
 fn partitioner(draft: &mut Draft) {
     match draft.text("partitioner.class") {
         Some(ROUND_ROBIN) => draft.ours.round_robin_partitioner = true,
@@ -305,12 +334,16 @@ fn partitioner(draft: &mut Draft) {
     }
 }
 
-fn admin_timeouts(draft: &mut Draft) {
-    let request_ms = draft.number("request.timeout.ms");
-    if let Some(request_ms) = request_ms {
+/// Without records to send, the only wait is that on the socket.
+fn socket_timeout(draft: &mut Draft) {
+    if let Some(request_ms) = draft.number("request.timeout.ms") {
         draft.emit_clamped("request.timeout.ms", request_ms, "socket.timeout.ms", SOCKET_TIMEOUT_RANGE_MS);
     }
-    let request_ms = request_ms.unwrap_or(REQUEST_TIMEOUT_MS);
+}
+
+fn admin_timeouts(draft: &mut Draft) {
+    socket_timeout(draft);
+    let request_ms = draft.number("request.timeout.ms").unwrap_or(REQUEST_TIMEOUT_MS);
     match draft.number("default.api.timeout.ms") {
         Some(call_ms) if call_ms < request_ms => draft.refuse(
             "The specified value of default.api.timeout.ms must be no smaller than the value of \

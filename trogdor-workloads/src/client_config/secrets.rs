@@ -9,10 +9,14 @@ pub(super) const HIDDEN: &str = "[hidden]";
 /// Whether the value of this setting must stay out of logs and errors.
 pub fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    let telling = ["password", "passphrase", "secret", "jaas", "credential"];
+    let telling =
+        ["password", "passphrase", "secret", "jaas", "credential", "certificates", "certificate.chain"];
+    // Both carry what a JAAS text held.
+    let from_jaas =
+        name.ends_with("sasl.oauthbearer.config") || name.ends_with("sasl.oauthbearer.extensions");
     // Whole segments only: `partitioner.ignore.keys` holds no key.
     let holds_key = name.split('.').skip(1).any(|segment| segment == "key" || segment == "pem");
-    holds_key || telling.iter().any(|word| name.contains(word))
+    holds_key || from_jaas || telling.iter().any(|word| name.contains(word))
 }
 
 /// A copy that is fit for logging: the values of secrets are replaced.

@@ -2,12 +2,12 @@
 //! what becomes of it. The table holds no defaults (those that librdkafka does not share are the base maps
 //! of the roles) and no logic beyond single values (that is in `rules` and `security`).
 
-use super::Role::{self, Admin, Producer};
+use super::Role::{self, Admin, Consumer, Producer};
 use super::draft::Draft;
 use super::parse::Kind::{self, *};
 use super::parse::Value;
 use super::parse::Width::{Int, Long, Short};
-use super::rules;
+use super::{consumer, offset_reset, rules};
 use How::*;
 
 /// What becomes of a given property.
@@ -47,8 +47,11 @@ pub(super) fn names(role: Role) -> impl Iterator<Item = &'static str> {
     TABLE.iter().filter(move |property| property.roles.contains(&role)).map(|property| property.name)
 }
 
-const ALL: &[Role] = &[Producer, Admin];
+const ALL: &[Role] = &[Producer, Consumer, Admin];
+const NO_CONSUMER: &[Role] = &[Producer, Admin];
+const NO_ADMIN: &[Role] = &[Producer, Consumer];
 const PRODUCER: &[Role] = &[Producer];
+const CONSUMER: &[Role] = &[Consumer];
 const ADMIN: &[Role] = &[Admin];
 
 const INT: Kind = Number(Int, None, None);
@@ -69,9 +72,13 @@ const SETUP_TIMEOUT: How = Clamped { to: "socket.connection.setup.timeout.ms", m
 const REBOOTSTRAP: How = Clamped { to: "metadata.recovery.rebootstrap.trigger.ms", min: 0, max: INT_MAX };
 const IN_FLIGHT: How = Clamped { to: "max.in.flight.requests.per.connection", min: 1, max: 1_000_000 };
 
+const POLL_INTERVAL: How = Clamped { to: "max.poll.interval.ms", min: 1, max: 86_400_000 };
+const FETCH_WAIT: How = Clamped { to: "fetch.wait.max.ms", min: 0, max: 300_000 };
+
 const DNS_LOOKUP: Kind = OneOf(&["use_all_dns_ips", "resolve_canonical_bootstrap_servers_only"]);
 const RECOVERY: Kind = OneOfAnyCase(&["REBOOTSTRAP", "NONE"]);
 const PROTOCOL: Kind = OneOfAnyCase(&["SASL_SSL", "PLAINTEXT", "SSL", "SASL_PLAINTEXT"]);
+const GROUP_PROTOCOL: Kind = OneOfAnyCase(&["CONSUMER", "CLASSIC"]);
 const COMPRESSION: Kind = OneOf(&["none", "gzip", "snappy", "lz4", "zstd"]);
 
 #[rustfmt::skip]
@@ -87,7 +94,8 @@ const TABLE: &[Property] = &[
     row("connections.max.idle.ms", ALL, LONG, Converted(rules::connections_max_idle)),
     row("reconnect.backoff.ms", ALL, LONG_FROM_0, ByRule),
     row("reconnect.backoff.max.ms", ALL, LONG_FROM_0, ByRule),
-    row("retry.backoff.ms", ALL, LONG_FROM_0, RETRY_BACKOFF),
+    row("retry.backoff.ms", NO_CONSUMER, LONG_FROM_0, RETRY_BACKOFF),
+    row("retry.backoff.ms", CONSUMER, LONG_FROM_0, Converted(consumer::retry_backoff)),
     row("retry.backoff.max.ms", ALL, LONG_FROM_0, RETRY_BACKOFF_MAX),
     row("receive.buffer.bytes", ALL, Number(Int, Some(-1), None), Converted(rules::socket_buffer)),
     row("send.buffer.bytes", ALL, Number(Int, Some(-1), None), Converted(rules::socket_buffer)),
@@ -99,9 +107,9 @@ const TABLE: &[Property] = &[
     row("metrics.recording.level", ALL, OneOf(&["INFO", "DEBUG", "TRACE"]), Ignored),
     row("metrics.sample.window.ms", ALL, LONG_FROM_0, Ignored),
     row("config.providers", ALL, LIST, NO_PROVIDERS),
+    row("interceptor.classes", NO_ADMIN, LIST, NO_JAVA),
 
     // Producer.
-    row("interceptor.classes", PRODUCER, LIST, NO_JAVA),
     row("acks", PRODUCER, OneOf(&["all", "-1", "0", "1"]), Same),
     row("enable.idempotence", PRODUCER, Boolean, ByRule),
     row("max.in.flight.requests.per.connection", PRODUCER, Number(Int, Some(1), None), IN_FLIGHT),
@@ -126,6 +134,35 @@ const TABLE: &[Property] = &[
     row("metadata.max.idle.ms", PRODUCER, Number(Long, Some(5000), None), Ignored),
     row("key.serializer", PRODUCER, Text, Ignored),
     row("value.serializer", PRODUCER, Text, Ignored),
+
+    // Consumer.
+    row("group.id", CONSUMER, Text, ByRule),
+    row("group.instance.id", CONSUMER, NonEmptyText, Converted(consumer::group_instance_id)),
+    row("group.protocol", CONSUMER, GROUP_PROTOCOL, Same),
+    row("group.remote.assignor", CONSUMER, Text, Same),
+    row("partition.assignment.strategy", CONSUMER, LIST, ByRule),
+    row("session.timeout.ms", CONSUMER, INT, ByRule),
+    row("heartbeat.interval.ms", CONSUMER, INT, ByRule),
+    row("max.poll.interval.ms", CONSUMER, Number(Int, Some(1), None), POLL_INTERVAL),
+    row("max.poll.records", CONSUMER, Number(Int, Some(1), None), Converted(consumer::max_poll_records)),
+    row("enable.auto.commit", CONSUMER, Boolean, Same),
+    row("auto.commit.interval.ms", CONSUMER, INT_FROM_0, Converted(consumer::auto_commit_interval)),
+    row("auto.offset.reset", CONSUMER, Text, Converted(offset_reset::auto_offset_reset)),
+    row("isolation.level", CONSUMER, OneOf(&["read_committed", "read_uncommitted"]), Same),
+    row("check.crcs", CONSUMER, Boolean, Same),
+    row("allow.auto.create.topics", CONSUMER, Boolean, Same),
+    row("fetch.min.bytes", CONSUMER, INT_FROM_0, Converted(consumer::fetch_min_bytes)),
+    row("fetch.max.wait.ms", CONSUMER, INT_FROM_0, FETCH_WAIT),
+    row("fetch.max.bytes", CONSUMER, INT_FROM_0, Converted(consumer::fetch_max_bytes)),
+    row("max.partition.fetch.bytes", CONSUMER, INT_FROM_0, Converted(consumer::max_partition_fetch_bytes)),
+    row("client.rack", CONSUMER, Text, Same),
+    row("default.api.timeout.ms", CONSUMER, INT_FROM_0, Converted(consumer::default_api_timeout)),
+    row("exclude.internal.topics", CONSUMER, Boolean, Ignored),
+    row("internal.throw.on.fetch.stable.offset.unsupported", CONSUMER, Boolean, Ignored),
+    row("key.deserializer", CONSUMER, Text, Ignored),
+    row("value.deserializer", CONSUMER, Text, Ignored),
+    row("share.acknowledgement.mode", CONSUMER, OneOf(&["implicit", "explicit"]), ByRule),
+    row("share.acquire.mode", CONSUMER, Text, ByRule),
 
     // Admin client.
     row("default.api.timeout.ms", ADMIN, INT_FROM_0, ByRule),
@@ -173,12 +210,12 @@ const TABLE: &[Property] = &[
     row("sasl.kerberos.service.name", ALL, Text, ByRule),
     row("sasl.kerberos.ticket.renew.jitter", ALL, Double(None, None), ByRule),
     row("sasl.kerberos.ticket.renew.window.factor", ALL, Double(None, None), ByRule),
-    row("sasl.oauthbearer.assertion.algorithm", ALL, Text, ByRule),
+    row("sasl.oauthbearer.assertion.algorithm", ALL, OneOfAnyCase(&["ES256", "RS256"]), ByRule),
     row("sasl.oauthbearer.assertion.claim.aud", ALL, Text, ByRule),
-    row("sasl.oauthbearer.assertion.claim.exp.seconds", ALL, INT, ByRule),
+    row("sasl.oauthbearer.assertion.claim.exp.seconds", ALL, Number(Int, Some(0), Some(86_400)), ByRule),
     row("sasl.oauthbearer.assertion.claim.iss", ALL, Text, ByRule),
     row("sasl.oauthbearer.assertion.claim.jti.include", ALL, Boolean, ByRule),
-    row("sasl.oauthbearer.assertion.claim.nbf.seconds", ALL, INT, ByRule),
+    row("sasl.oauthbearer.assertion.claim.nbf.seconds", ALL, Number(Int, Some(0), Some(3600)), ByRule),
     row("sasl.oauthbearer.assertion.claim.sub", ALL, Text, ByRule),
     row("sasl.oauthbearer.assertion.file", ALL, Text, ByRule),
     row("sasl.oauthbearer.assertion.private.key.file", ALL, Text, ByRule),

@@ -1,11 +1,18 @@
 //! The translation, checked against whole expected maps and whole sentences.
 
+mod consumers;
+mod groups;
 mod jaas;
 mod limits;
+mod oauthbearer;
+mod offset_reset;
 mod rows;
+mod sasl;
+mod tls;
 mod values;
 
 use std::collections::BTreeMap;
+use std::io;
 
 use super::*;
 
@@ -21,20 +28,57 @@ fn java(properties: Pairs) -> JavaProperties {
         .collect()
 }
 
+/// A build with what is always in it, and one with everything.
+const PLAIN_BUILD: Features = Features { ssl: false, gssapi: false, curl: false, zstd: true, libz: true };
+const FULL_BUILD: Features = Features { ssl: true, gssapi: true, curl: true, zstd: true, libz: true };
+
+/// Files that are what their names say, without any file.
+fn bytes_by_name(path: &str) -> io::Result<Vec<u8>> {
+    match path.rsplit_once('.') {
+        Some((_, "jks")) => Ok(vec![0xFE, 0xED, 0xFE, 0xED, 0]),
+        Some((_, "p12")) => Ok(vec![0x30, 0x82, 9, 0xDA, 2]),
+        Some((_, "pem")) => Ok(b"-----".to_vec()),
+        Some((_, "txt")) => Ok(b"Keyst".to_vec()),
+        Some((_, "empty")) => Ok(Vec::new()),
+        _ => Err(io::Error::new(io::ErrorKind::NotFound, "no such file")),
+    }
+}
+
+fn client(role: Role, properties: Pairs, features: Features) -> Result<Translated, ConfigErrors> {
+    translate_with(&java(properties), role, 1, features, &bytes_by_name)
+}
+
 fn producer(properties: Pairs) -> Translated {
-    translate(&java(properties), Role::Producer, 1).expect("a valid producer")
+    client(Role::Producer, properties, PLAIN_BUILD).expect("a valid producer")
+}
+
+fn consumer(properties: Pairs) -> Translated {
+    client(Role::Consumer, properties, PLAIN_BUILD).expect("a valid consumer")
 }
 
 fn admin(properties: Pairs) -> Translated {
-    translate(&java(properties), Role::Admin, 1).expect("a valid admin client")
+    client(Role::Admin, properties, PLAIN_BUILD).expect("a valid admin client")
+}
+
+/// A producer of a build with everything.
+fn full_producer(properties: Pairs) -> Translated {
+    client(Role::Producer, properties, FULL_BUILD).expect("a valid producer")
 }
 
 fn producer_problem(properties: Pairs) -> String {
-    translate(&java(properties), Role::Producer, 1).expect_err("problems").to_string()
+    client(Role::Producer, properties, PLAIN_BUILD).expect_err("problems").to_string()
+}
+
+fn consumer_problem(properties: Pairs) -> String {
+    client(Role::Consumer, properties, PLAIN_BUILD).expect_err("problems").to_string()
 }
 
 fn admin_problem(properties: Pairs) -> String {
-    translate(&java(properties), Role::Admin, 1).expect_err("problems").to_string()
+    client(Role::Admin, properties, PLAIN_BUILD).expect_err("problems").to_string()
+}
+
+fn full_producer_problem(properties: Pairs) -> String {
+    client(Role::Producer, properties, FULL_BUILD).expect_err("problems").to_string()
 }
 
 /// The settings of a producer without properties, with more or other ones.
@@ -49,6 +93,25 @@ fn p(changes: Pairs) -> BTreeMap<String, String> {
         ("message.max.bytes", "1048576"),
         ("partitioner", "murmur2_random"),
         ("queue.buffering.max.kbytes", "32768"),
+        ("reconnect.backoff.max.ms", "1000"),
+        ("reconnect.backoff.ms", "50"),
+        ("socket.connection.setup.timeout.ms", "10000"),
+        ("socket.timeout.ms", "30000"),
+    ];
+    settings(base.iter().chain(changes))
+}
+
+/// The settings of a consumer of group `g`, with more or other ones.
+fn c(changes: Pairs) -> BTreeMap<String, String> {
+    let base = [
+        ("bootstrap.servers", "b:9092"),
+        ("client.id", "consumer-g-1"),
+        ("group.id", "g"),
+        ("allow.auto.create.topics", "true"),
+        ("check.crcs", "true"),
+        ("connections.max.idle.ms", "540000"),
+        ("isolation.level", "read_uncommitted"),
+        ("partition.assignment.strategy", "range"),
         ("reconnect.backoff.max.ms", "1000"),
         ("reconnect.backoff.ms", "50"),
         ("socket.connection.setup.timeout.ms", "10000"),

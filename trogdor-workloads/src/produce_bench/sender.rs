@@ -17,7 +17,7 @@ use super::status::ProduceBenchStatus;
 use crate::client_config::Translated;
 use crate::clock::{Stopwatch, sleep, wake_exactly, wall_ms};
 use crate::generators::{Payloads, TransactionAction, Transactions};
-use crate::kafka::client_config;
+use crate::kafka::{client_config, refusal};
 use crate::pace::Pace;
 
 /// How often a status is published.
@@ -88,7 +88,7 @@ pub(super) fn send(job: Job, flag: &StopFlag, status: &StatusSlot) -> Result<(),
     let deliveries = Deliveries::new(Ledger::new(job.pace, in_flight_max), watch);
     let producer: BaseProducer<Deliveries> = client_config(&job.translated)
         .create_with_context(deliveries.clone())
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| refusal(&error))?;
     if let Some(credentials) = &job.translated.ours.sasl_credentials {
         crate::native::set_credentials(producer.client(), credentials)?;
     }

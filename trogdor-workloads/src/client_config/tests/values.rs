@@ -309,7 +309,7 @@ fn later_maps_win_key_by_key() {
 #[test]
 fn the_table_is_consistent() {
     use super::super::{parse::Kind, rules, table};
-    for role in [Role::Producer, Role::Admin] {
+    for role in [Role::Producer, Role::Consumer, Role::Admin] {
         let mut names: Vec<&str> = table::names(role).collect();
         for name in &names {
             let property = table::find(name, role).expect("a name of this role");

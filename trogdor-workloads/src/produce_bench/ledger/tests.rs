@@ -1,7 +1,7 @@
 //! The book without a client: what each entry does to the sums, to the latencies and to the status.
 
-use super::super::bounded;
 use super::*;
+use crate::status::bounded;
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1000 * MS;

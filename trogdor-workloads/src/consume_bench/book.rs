@@ -1,0 +1,116 @@
+//! What a consumer has received so far, and what all of them have together. Written by one consuming
+//! thread per batch, read once a second.
+
+use super::status::ConsumerStatus;
+use crate::latency::Latencies;
+use crate::record_processor::Ages;
+
+/// The book of one consumer.
+#[derive(Debug, Clone)]
+pub(super) struct Book {
+    pub(super) assigned: Vec<String>,
+    pub(super) received: u64,
+    pub(super) bytes: u64,
+    /// Time between batches, once per record, as the original counts it.
+    pub(super) gaps: Latencies,
+    pub(super) delivery: Latencies,
+    pub(super) negative: u64,
+    pub(super) ages: Option<Ages>,
+    /// Records by topic and partition; few enough to look through, and mostly the last one again.
+    by_partition: Vec<(String, i32, u64)>,
+    last_partition: usize,
+    /// From the first poll to the last record.
+    pub(super) elapsed_ns: u64,
+    pub(super) ended_early: Option<String>,
+}
+
+impl Book {
+    pub(super) fn new(ages: Option<Ages>) -> Book {
+        Book {
+            assigned: Vec::new(),
+            received: 0,
+            bytes: 0,
+            gaps: Latencies::new(),
+            delivery: Latencies::new(),
+            negative: 0,
+            ages,
+            by_partition: Vec::new(),
+            last_partition: 0,
+            elapsed_ns: 0,
+            ended_early: None,
+        }
+    }
+
+    /// Adds what another consumer has received. Where several read one partition, the one that came
+    /// farthest counts for what is unique: they all read it from the same start.
+    pub(super) fn add(&mut self, other: &Book) {
+        self.assigned.extend(
+            other.assigned.iter().filter(|p| !self.assigned.contains(p)).cloned().collect::<Vec<_>>(),
+        );
+        self.received += other.received;
+        self.bytes += other.bytes;
+        self.gaps.add(&other.gaps);
+        self.delivery.add(&other.delivery);
+        self.negative += other.negative;
+        match (&mut self.ages, &other.ages) {
+            (Some(ages), Some(more)) => ages.add(more),
+            (ages @ None, more) => ages.clone_from(more),
+            (Some(_), None) => {}
+        }
+        for (topic, partition, count) in &other.by_partition {
+            let most = self.partition(topic, *partition);
+            *most = (*most).max(*count);
+        }
+        self.elapsed_ns = self.elapsed_ns.max(other.elapsed_ns);
+    }
+
+    /// The count of one partition; it allocates only for one that was not seen before.
+    pub(super) fn partition(&mut self, topic: &str, partition: i32) -> &mut u64 {
+        let is_it = |(name, number, _): &(String, i32, u64)| *number == partition && name == topic;
+        if !self.by_partition.get(self.last_partition).is_some_and(is_it) {
+            self.last_partition = self.by_partition.iter().position(is_it).unwrap_or_else(|| {
+                self.by_partition.push((topic.to_owned(), partition, 0));
+                self.by_partition.len() - 1
+            });
+        }
+        &mut self.by_partition[self.last_partition].2
+    }
+
+    /// Records that no two consumers share.
+    pub(super) fn unique(&self) -> u64 {
+        self.by_partition.iter().map(|(_, _, count)| count).sum()
+    }
+
+    pub(super) fn status(&self) -> ConsumerStatus {
+        ConsumerStatus {
+            assigned_partitions: bounded(&self.assigned),
+            total_messages_received: self.received,
+            total_bytes_received: self.bytes,
+            average_message_size_bytes: self.bytes.checked_div(self.received).unwrap_or(0),
+            average_latency_ms: (self.gaps.mean_us() / 1000.0) as f32,
+            p50_latency_ms: self.gaps.java_quantile_ms(0.5),
+            p95_latency_ms: self.gaps.java_quantile_ms(0.95),
+            p99_latency_ms: self.gaps.java_quantile_ms(0.99),
+            record_processor_status: self.ages.as_ref().map(Ages::status),
+            delivery_latency: self.delivery.summary(),
+            negative_delivery_latencies: self.negative,
+            unique_messages: None,
+            elapsed_ms: self.elapsed_ns / 1_000_000,
+            messages_per_sec: match self.elapsed_ns {
+                0 => 0.0,
+                ns => (self.received as f64 / (ns as f64 / 1e9) * 10.0).round() / 10.0,
+            },
+            ended_early: self.ended_early.clone(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// The first partitions, and how many more there are: a status is to stay small.
+fn bounded(partitions: &[String]) -> Vec<String> {
+    const SHOWN_MAX: usize = 50;
+    let mut shown: Vec<_> = partitions.iter().take(SHOWN_MAX).cloned().collect();
+    let more = partitions.len() - shown.len();
+    shown.extend((more > 0).then(|| format!("… and {more} more")));
+    shown
+}

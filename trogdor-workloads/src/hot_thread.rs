@@ -1,0 +1,79 @@
+//! A thread for a hot loop, owned by the async worker that started it: asked to stop when the worker
+//! is, abandoned when the worker is aborted, joined when it ends. What the loop does is its own
+//! business; it shares nothing with the engine but its stop flag and its status.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread;
+
+use tokio::sync::oneshot;
+
+/// Asks a loop to end.
+#[derive(Debug, Default)]
+pub(crate) struct StopFlag(AtomicU8);
+
+impl StopFlag {
+    const STOP: u8 = 1;
+    const ABANDON: u8 = 2;
+
+    /// Begin nothing more, end in order.
+    pub(crate) fn stop(&self) {
+        self.0.fetch_max(Self::STOP, Ordering::Relaxed);
+    }
+
+    /// Nobody waits for the outcome any more.
+    pub(crate) fn abandon(&self) {
+        self.0.fetch_max(Self::ABANDON, Ordering::Relaxed);
+    }
+
+    /// Whether to end.
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= Self::STOP
+    }
+}
+
+/// A running thread; dropping it abandons the loop.
+pub(crate) struct HotThread {
+    flag: Arc<StopFlag>,
+    ended: oneshot::Receiver<Result<(), String>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl HotThread {
+    /// Starts a loop.
+    pub(crate) fn spawn(
+        name: &str,
+        flag: Arc<StopFlag>,
+        work: impl FnOnce(&StopFlag) -> Result<(), String> + Send + 'static,
+    ) -> Result<HotThread, String> {
+        let (end, ended) = oneshot::channel();
+        let span = tracing::Span::current();
+        let thread_flag = flag.clone();
+        let body = move || {
+            let result = span.in_scope(|| work(&thread_flag));
+            // The worker may have been aborted meanwhile.
+            let _ = end.send(result);
+        };
+        let thread = thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(body)
+            .map_err(|error| format!("no thread for {name}: {error}"))?;
+        Ok(HotThread { flag, ended, thread: Some(thread) })
+    }
+
+    /// Returns when the loop has ended.
+    pub(crate) async fn ended(&mut self) -> Result<(), String> {
+        let result = (&mut self.ended).await;
+        // It has sent its result as its last deed, or it has panicked.
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        result.unwrap_or_else(|_| Err("the working thread panicked".to_owned()))
+    }
+}
+
+impl Drop for HotThread {
+    fn drop(&mut self) {
+        self.flag.abandon();
+    }
+}
