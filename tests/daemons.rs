@@ -360,7 +360,10 @@ async fn the_log_is_on_standard_error_and_holds_no_secrets() {
     };
     let id = TaskId::from("foo");
     create("foo", &spec).await;
-    until(&client, &id, |state| state.status() == "Creating 1 topic(s)").await;
+    // By then there is a client with all these settings.
+    let log = agent.log.clone();
+    let has_tried = |_: &TaskState| std::fs::read_to_string(&log).unwrap().contains(" rdkafka::client: ");
+    until(&client, &id, has_tried).await;
     client.stop_task(id.clone()).await.unwrap();
     until(&client, &id, TaskState::is_done).await;
     // A value that is refused may be a secret too.

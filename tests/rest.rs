@@ -1,6 +1,6 @@
 //! The REST interfaces over real sockets, with engines of this process behind them: every row of the
 //! protocol by status and exact body, what clients get wrong or do slowly, and one suite per API that
-//! runs against handles and over HTTP alike. Only the no-op task is used.
+//! runs against handles and over HTTP alike. Only the no-op task runs.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

@@ -44,7 +44,8 @@ pub struct ProduceBenchStatus {
     pub bytes_sent: u64,
     /// From the first record's due time to the last acknowledgement so far, milliseconds.
     pub elapsed_ms: u64,
-    /// Delivered records per second over that time.
+    /// Delivered records per second over that time, or over the time that their schedule takes if that
+    /// is longer.
     pub messages_per_sec: f64,
     /// The pace that is kept; absent at full rate.
     #[serde(skip_serializing_if = "Option::is_none")]
