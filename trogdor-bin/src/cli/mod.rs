@@ -23,7 +23,7 @@ pub use agent_client::{AgentClientArgs, agent_client};
 pub use client::{ClientArgs, client};
 pub use init::{InitArgs, PLATFORM_FILE, init};
 pub use out::{Captured, Out, Standard};
-pub use outcome::{outcome, statuses};
+pub use outcome::{COUNTS, outcome, statuses};
 pub use spec::{SpecArgs, spec};
 pub use spec_argument::{read_spec_argument, spec_source};
 pub use usage::{report_usage, usage_exit_code};

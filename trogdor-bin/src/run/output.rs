@@ -10,7 +10,15 @@ use trogdor_core::messages::TasksResponse;
 use trogdor_core::{TaskId, TaskState};
 
 use super::broker::Broker;
-use crate::cli::{FAILED, FINE, Out, outcome, statuses};
+use crate::cli::{COUNTS, FAILED, FINE, Out, outcome, statuses};
+
+/// The times of which a row shows the first that there is, and what they are called.
+const TIMES: [(&str, &str); 4] = [
+    ("responseTime", "response"),
+    ("serviceTime", "service"),
+    ("deliveryLatency", "delivery"),
+    ("connectTime", "connect"),
+];
 
 #[derive(Serialize)]
 struct Result<'a> {
@@ -39,10 +47,10 @@ pub(super) fn print_table(tasks: &TasksResponse, broker: &Broker, out: &mut dyn 
         "task",
         "result",
         "took",
-        "delivered",
+        "done",
         "failed",
         "unknown",
-        "records/s",
+        "per second",
         "latency",
         "p50 ms",
         "p95 ms",
@@ -84,14 +92,13 @@ fn row(id: &TaskId, node: Option<&str>, state: &TaskState, status: &Value) -> Ve
     };
     let mut row = vec![name, verdict(state), took];
     let number = |key: &str| status.get(key).and_then(Value::as_u64).map(|n| n.to_string());
-    row.extend(["totalSent", "failed", "unknown"].map(|key| number(key).unwrap_or_default()));
-    let rate = status.get("messagesPerSec").and_then(Value::as_f64);
+    row.push(COUNTS.iter().find_map(|key| number(key)).unwrap_or_default());
+    row.push(["failed", "totalFailedConnections"].iter().find_map(|key| number(key)).unwrap_or_default());
+    row.push(number("unknown").unwrap_or_default());
+    let rate = ["messagesPerSec", "connectsPerSec"].iter().find_map(|key| status.get(key)?.as_f64());
     row.push(rate.map_or(String::new(), |rate| format!("{rate:.1}")));
-    let (what, times) = match (status.get("responseTime"), status.get("serviceTime")) {
-        (Some(response), _) => ("response", Some(response)),
-        (None, Some(service)) => ("service", Some(service)),
-        (None, None) => ("", None),
-    };
+    let known = TIMES.iter().find_map(|(key, what)| Some((*what, status.get(key)?)));
+    let (what, times) = known.map_or(("", None), |(what, times)| (what, Some(times)));
     row.push(what.to_owned());
     row.extend(["p50Us", "p95Us", "p99Us", "maxUs"].map(|key| {
         let us = times.and_then(|times| times.get(key)).and_then(Value::as_u64);

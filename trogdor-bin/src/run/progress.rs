@@ -7,6 +7,8 @@ use serde_json::Value;
 use trogdor_core::messages::TasksResponse;
 use trogdor_core::{TaskId, TaskState};
 
+use crate::cli::{COUNTS, statuses};
+
 /// A line on standard error that shows how far the tasks are.
 pub(super) struct Progress(ProgressBar);
 
@@ -32,13 +34,17 @@ impl Progress {
 }
 
 fn line(id: &TaskId, state: &TaskState) -> String {
-    let status = state.status();
+    let status = statuses(state).next().map_or(state.status(), |(_, status)| status);
+    let count = COUNTS.iter().find_map(|key| status.get(key)?.as_u64());
     let spec = state.spec().json();
-    let figures = match (status.get("totalSent").and_then(Value::as_u64), status) {
+    let figures = match (count, status) {
         (Some(sent), _) => {
             let wanted = spec.get("maxMessages").and_then(Value::as_i64).unwrap_or(0);
             let rate = status.get("messagesPerSec").and_then(Value::as_f64).unwrap_or(0.0);
-            format!(" {sent}/{wanted} records, {rate:.0}/s")
+            match wanted {
+                0 => format!(" {sent}"),
+                _ => format!(" {sent}/{wanted} records, {rate:.0}/s"),
+            }
         }
         (None, Value::String(text)) => format!(" {text}"),
         _ => String::new(),
