@@ -8,6 +8,7 @@ mod connection_stress;
 mod consume_bench;
 mod daemons;
 mod examples;
+mod external_command;
 mod interop;
 mod produce_bench;
 mod rest;

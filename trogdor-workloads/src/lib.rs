@@ -8,6 +8,7 @@ mod connection_stress;
 mod consume_bench;
 mod created_topics;
 mod embedded;
+mod external_command;
 mod generators;
 mod hot_thread;
 mod kafka;
@@ -33,6 +34,7 @@ pub use connection_stress::{
 pub use consume_bench::{ALL_CONSUMERS, CONSUME_BENCH, ConsumeBenchSpec, ConsumeBenchStatus, ConsumerStatus};
 pub use created_topics::CreatedTopics;
 pub use embedded::EmbeddedBroker;
+pub use external_command::{EXTERNAL_COMMAND, ExternalCommandSpec};
 pub use generators::{
     ConstantPayload, GaussianSizes, JavaRandom, MAX_PAYLOAD_BYTES, PAYLOAD, PayloadGenerator, Payloads,
     RandomComponent, TRANSACTION, TransactionAction, TransactionGenerator, Transactions,
@@ -45,4 +47,5 @@ pub use topic_admin::{Creation, Replicas, TopicAdmin};
 pub use topics::{MAX_NAMES, MAX_PARTITIONS, PARTITIONS, PartitionsSpec, TOPICS, TopicsSpec};
 
 /// What this crate adds to a catalog.
-pub const CATALOG: &[TaskClass] = &[connection_stress::CLASS, consume_bench::CLASS, produce_bench::CLASS];
+pub const CATALOG: &[TaskClass] =
+    &[connection_stress::CLASS, consume_bench::CLASS, external_command::CLASS, produce_bench::CLASS];

@@ -1,0 +1,8 @@
+//! Tests of this class, most of them with real processes.
+
+mod budget;
+mod protocol;
+mod reading;
+mod spec;
+mod stopping;
+mod support;
