@@ -47,6 +47,32 @@ fn consume_bench(produced: &str) -> String {
     .to_string()
 }
 
+fn connection_stress(produced: &str) -> String {
+    let produced: Value = serde_json::from_str(produced).unwrap();
+    json!({
+        "class": "org.apache.kafka.trogdor.workload.ConnectionStressSpec",
+        "durationMs": 1500,
+        "clientNode": "node0",
+        "bootstrapServers": produced["bootstrapServers"],
+        "targetConnectionsPerSec": 40,
+        "numThreads": 2,
+        "action": "CONNECT",
+    })
+    .to_string()
+}
+
+fn external_command() -> String {
+    json!({
+        "class": "org.apache.kafka.trogdor.workload.ExternalCommandSpec",
+        "durationMs": 60_000,
+        "commandNode": "node0",
+        // It tells what it was asked, as its status.
+        "command": ["sh", "-c", "read line; echo \"{\\\"status\\\": $line}\""],
+        "workload": {"any": ["thing", 1, null]},
+    })
+    .to_string()
+}
+
 /// The fields that the original gives each consumer.
 const CONSUMER_FIELDS: [&str; 8] = [
     "assignedPartitions",
@@ -69,7 +95,14 @@ async fn wait(target: &str, id: &str) -> Value {
 /// Creates a task of each class with our client and waits for their ends.
 async fn run_all(target: &str, test: &str) {
     let bench = produce_bench(test).await;
-    for (id, spec) in [("noop", no_op()), ("bench", bench.clone()), ("consume", consume_bench(&bench))] {
+    let tasks = [
+        ("noop", no_op()),
+        ("bench", bench.clone()),
+        ("consume", consume_bench(&bench)),
+        ("connect", connection_stress(&bench)),
+        ("command", external_command()),
+    ];
+    for (id, spec) in tasks {
         let created = trogdor(&["client", "createTask", "-t", target, "-i", id, "-s", &spec]).await;
         assert_eq!(
             stdout(&created),
@@ -81,6 +114,15 @@ async fn run_all(target: &str, test: &str) {
         assert_eq!((&state["state"], &state["error"]), (&json!("DONE"), &Value::Null), "{state}");
         if id == "bench" {
             assert_eq!(state["status"]["totalSent"], 1000, "{state}");
+        }
+        if id == "connect" {
+            assert!(state["status"]["totalConnections"].as_i64() > Some(5), "{state}");
+            assert_eq!(state["status"]["totalFailedConnections"], 0, "{state}");
+            assert!(state["status"]["connectsPerSec"].is_f64(), "{state}");
+        }
+        if id == "command" {
+            let told = json!({"id": "command", "workload": {"any": ["thing", 1, null]}});
+            assert_eq!(state["status"], told, "{state}");
         }
         if id == "consume" {
             let consumer = &state["status"]["consumer.consume-0"];
