@@ -194,7 +194,14 @@ impl TaskSpec for ConsumeBenchSpec {
             ));
         }
         problems.extend(self.record_processor.iter().flat_map(RecordProcessor::problems));
-        problems.extend(self.consumer_settings("task", 0).err());
+        match self.consumer_settings("task", 0) {
+            Ok(settings) if settings.ours.reset_by.is_some() => problems.push(
+                "auto.offset.reset=by_duration is not available here; use earliest, latest or none"
+                    .to_owned(),
+            ),
+            Ok(_) => {}
+            Err(problem) => problems.push(problem),
+        }
         problems.extend(self.admin_settings().err());
         problems
     }
@@ -265,7 +272,12 @@ impl Worker for ConsumeBenchWorker {
         }
         let sources = tokio::select! {
             sources = self.sources(&ctx) => sources?,
-            _ = ctx.stop.stopped() => return Ok(()),
+            _ = ctx.stop.stopped() => {
+                let text = format!("ended before the first of {} messages", self.spec.max_messages);
+                let all = ConsumerStatus { ended_early: Some(text), ..ConsumerStatus::default() };
+                ctx.status.set(ConsumeBenchStatus::from([(ALL_CONSUMERS.to_owned(), all)]));
+                return Ok(());
+            }
         };
         let running = Running::start(&self.spec, sources, &ctx)?;
         Ok(running.gather(&ctx).await?)
@@ -288,7 +300,8 @@ impl ConsumeBenchWorker {
             }
         }
         let consumers = self.spec.consumers();
-        if wanted.values().all(Vec::is_empty) {
+        let shares_by_hand = self.spec.share_partitions && self.spec.consumer_group.is_empty();
+        if wanted.values().all(Vec::is_empty) && !shares_by_hand {
             return Ok(vec![Source::Subscribe(wanted.into_keys().collect()); consumers]);
         }
         let share = |index: usize| {
@@ -321,13 +334,20 @@ struct Running {
     threads: Vec<HotThread>,
     /// Client id → book.
     books: Vec<(String, Arc<Mutex<Book>>)>,
+    /// Whether every consumer reads everything, so that it matters what they have in common.
+    overlapping: bool,
     warnings: Vec<String>,
 }
 
 impl Running {
     fn start(spec: &ConsumeBenchSpec, sources: Vec<Source>, ctx: &WorkerContext) -> Result<Running, String> {
-        let mut running =
-            Running { flag: Arc::default(), threads: Vec::new(), books: Vec::new(), warnings: Vec::new() };
+        let mut running = Running {
+            flag: Arc::default(),
+            threads: Vec::new(),
+            books: Vec::new(),
+            overlapping: spec.consumer_group.is_empty() && !spec.share_partitions,
+            warnings: Vec::new(),
+        };
         let mut notes = BTreeSet::new();
         for (index, source) in sources.into_iter().enumerate() {
             let translated = spec.consumer_settings(ctx.task.as_str(), index)?;
@@ -347,7 +367,7 @@ impl Running {
             running.threads.push(HotThread::spawn("consume-bench", running.flag.clone(), work)?);
         }
         running.warnings.extend(notes);
-        if spec.consumers() > 1 && spec.consumer_group.is_empty() && !spec.share_partitions {
+        if spec.consumers() > 1 && running.overlapping {
             running.warnings.push(
                 "without a consumerGroup every consumer reads everything; uniqueMessages counts each record once"
                     .to_owned(),
@@ -394,7 +414,7 @@ impl Running {
                 status.insert(client_id.clone(), one);
             }
         }
-        let unique_messages = Some(all.unique());
+        let unique_messages = self.overlapping.then(|| all.unique());
         let mut warnings = crate::status::bounded(self.warnings.clone());
         let more = self.books.len() - status.len();
         warnings.extend((more > 0).then(|| format!("{more} more consumers are counted in \"all\" only")));

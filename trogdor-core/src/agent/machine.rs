@@ -146,6 +146,7 @@ impl AgentMachine {
         }
         self.pass_deadlines(now, &mut effects);
         self.exit_if_idle(&mut effects);
+        self.forget_oldest();
         effects
     }
 
@@ -272,11 +273,13 @@ impl AgentMachine {
         }
         self.touch(worker);
         self.forget_if_done(worker);
-        self.forget_oldest();
     }
 
     /// A Java coordinator never deletes workers; ours does as soon as it has stored the result.
     fn forget_oldest(&mut self) {
+        if self.workers.len() <= DONE_WORKERS_MAX {
+            return;
+        }
         let done = |(id, entry): (&WorkerId, &Entry)| match entry.phase {
             Phase::Done { done_ms } => Some((done_ms, *id)),
             _ => None,

@@ -123,6 +123,7 @@ impl Consuming {
         let book = self.job.book.clone();
         let mut book = lock(&book);
         let mut taken = 0;
+        let mut result = Ok(());
         let mut next = Some(first);
         while let Some(item) = next {
             match item {
@@ -130,16 +131,17 @@ impl Consuming {
                     enter(&mut book, &message, gap_ns, now_ms);
                     taken += 1;
                 }
-                Err(error) => fatal(&error)?,
+                Err(error) => result = fatal(&error),
             }
-            next = if taken < allowed { self.consumer.poll(Duration::ZERO) } else { None };
+            let more = taken < allowed && result.is_ok();
+            next = if more { self.consumer.poll(Duration::ZERO) } else { None };
         }
         self.received += taken;
         self.last_batch_ns = self.watch.elapsed_ns();
         if taken > 0 {
             book.elapsed_ns = self.last_batch_ns;
         }
-        Ok(())
+        result
     }
 
     fn note_assignment(&self) {

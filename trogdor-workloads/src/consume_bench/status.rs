@@ -44,7 +44,7 @@ pub struct ConsumerStatus {
     pub delivery_latency: LatencySummary,
     /// Records whose timestamp lies in the future: the clocks of the hosts differ.
     pub negative_delivery_latencies: u64,
-    /// Records that no other consumer of this worker has received; only for all together.
+    /// Records, each counted once; only for all together, and only where every consumer reads everything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unique_messages: Option<u64>,
     /// From the first poll to the last record so far, milliseconds.
