@@ -1,18 +1,20 @@
 //! ProduceBench against a real broker: what it writes, what it counts, how it ends.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, Producer as _};
 use serde_json::{Value, json};
 use trogdor::workloads::{
-    PartitionsSpec, PayloadGenerator, ProduceBenchSpec, ProduceBenchStatus, TopicsSpec, TransactionGenerator,
+    ConstantPayload, PartitionsSpec, PayloadGenerator, ProduceBenchSpec, ProduceBenchStatus, TopicsSpec,
+    TransactionGenerator,
 };
 use trogdor_core::api::CoordinatorApi as _;
 use trogdor_core::{Cluster, TaskId, TaskResult};
 use trogdor_lab::Kafka;
 
-use crate::support::{LIMIT, kafka, read_topic, topic};
+use crate::support::{LIMIT, Record, kafka, read_topic, topic};
 
 fn topics(name: &str, partitions: i32) -> TopicsSpec {
     let mut topics = TopicsSpec::default();
@@ -381,4 +383,108 @@ async fn a_cluster_that_cannot_be_found_is_an_error_at_once() {
     };
     let result = run(&spec).await;
     assert_eq!(result.error(), Some("No resolvable bootstrap urls given in bootstrap.servers"));
+}
+
+/// What each partition holds if records take turns over three of them.
+fn taking_turns(
+    records: i64,
+    keys: &PayloadGenerator,
+    values: &PayloadGenerator,
+) -> BTreeMap<i32, Vec<Record>> {
+    let (mut keys, mut values) = (keys.start().unwrap(), values.start().unwrap());
+    let mut partitions = BTreeMap::<_, Vec<_>>::new();
+    for position in 0..records {
+        let key = keys.at(position, || 0).map(<[u8]>::to_vec);
+        let value = values.at(position, || 0).map(<[u8]>::to_vec);
+        partitions.entry((position % 3) as i32).or_default().push((key, value));
+    }
+    partitions
+}
+
+#[tokio::test]
+async fn every_record_of_a_full_rate_run_is_what_the_generators_say() {
+    let drawn = json!({"type": "randomComponent", "seed": 5, "components": [
+        {"percent": 60, "component": {"type": "uniformRandom", "size": 100, "seed": 9, "padding": 10}},
+        {"percent": 30, "component": {"type": "sequential", "size": 12, "startOffset": 3}},
+        {"percent": 10, "component": {"type": "null"}}]});
+    let drawn: PayloadGenerator = serde_json::from_value(drawn).unwrap();
+    let constant = PayloadGenerator::Constant(ConstantPayload::new(100, vec![1, 2, 3]));
+    let empty = PayloadGenerator::Constant(ConstantPayload::new(0, Vec::new()));
+    // The client has room for all, or for no more than eighty records of 100 bytes.
+    for (values, memory) in [
+        (&drawn, "33554432"),
+        (&constant, "33554432"),
+        (&drawn, "8192"),
+        (&constant, "8192"),
+        (&empty, "33554432"),
+        (&PayloadGenerator::Null, "33554432"),
+    ] {
+        let topic = topic("full-bytes");
+        let mut spec = ProduceBenchSpec {
+            unlimited: true,
+            value_generator: values.clone(),
+            ..spec(&topic, 3, 5000).await
+        };
+        spec.producer_conf.insert("buffer.memory".to_owned(), memory.to_owned());
+        let status = status(&run(&spec).await.ok().unwrap());
+        assert_eq!((status.total_sent, status.handed_over, status.service_time.count), (5000, 5000, 5000));
+        let found = read_topic(&spec.bootstrap_servers, &topic, "read_uncommitted");
+        assert!(found == taking_turns(5000, &spec.key_generator, values), "{values:?}, {memory} bytes");
+        let bytes = |payload: &Option<Vec<u8>>| payload.as_ref().map_or(0, Vec::len) as u64;
+        let sent = found.values().flatten().map(|(key, value)| bytes(key) + bytes(value));
+        assert_eq!(status.bytes_sent, sent.sum::<u64>());
+    }
+}
+
+#[tokio::test]
+async fn a_configured_partitioner_chooses_at_full_rate_too() {
+    let (narrow, wide) = (topic("full-narrow"), topic("full-wide"));
+    let mut both = topics(&narrow, 1);
+    both.topics.extend(topics(&wide, 5).topics);
+    let spec = ProduceBenchSpec {
+        active_topics: both,
+        unlimited: true,
+        use_configured_partitioner: true,
+        ..spec("", 1, 2000).await
+    };
+    run(&spec).await.ok().unwrap();
+    for (topic, partitions) in [(narrow, 1), (wide, 5)] {
+        let found = read_topic(&spec.bootstrap_servers, &topic, "read_uncommitted");
+        assert_eq!(found.values().map(Vec::len).sum::<usize>(), 1000, "{topic}");
+        assert_eq!(found.values().filter(|records| !records.is_empty()).count(), partitions, "{topic}");
+    }
+}
+
+#[tokio::test]
+async fn failures_at_full_rate_are_counted_and_fail_the_task() {
+    let topic = topic("full-too-large");
+    let mut spec = ProduceBenchSpec { unlimited: true, ..spec(&topic, 2, 3000).await };
+    let partitions = spec.active_topics.topics.get_mut(&topic).unwrap();
+    partitions.configs = [("max.message.bytes".to_owned(), "300".to_owned())].into();
+    let result = run(&spec).await;
+    let status = status(&result);
+    assert_eq!((status.total_sent, status.failed, status.handed_over), (0, 3000, 3000));
+    assert_eq!(status.service_time.count, 0, "failures are no latencies");
+    assert_eq!(status.errors.values().sum::<u64>(), 3000);
+    let error = result.error().unwrap();
+    assert!(error.starts_with("of 3000 messages 3000 were not delivered (3000 × "), "{error}");
+}
+
+#[tokio::test]
+async fn a_full_rate_run_that_is_stopped_accounts_for_every_record() {
+    let spec = ProduceBenchSpec {
+        unlimited: true,
+        value_generator: PayloadGenerator::Sequential { size: 8, start_offset: 0 },
+        ..spec(&topic("full-stopped"), 3, 1_000_000_000).await
+    };
+    let cluster = cluster();
+    let id = cluster.create("foo", &spec).await.unwrap();
+    until(&cluster, &id, |status| status["totalSent"].as_u64() > Some(0)).await;
+    cluster.coordinator().stop_task(id.clone()).await.unwrap();
+    let status = status(&cluster.wait(&id).await.unwrap().ok().unwrap());
+    assert_eq!((status.failed, status.unknown, status.in_flight, status.messages_aborted), (0, 0, 0, 0));
+    assert_eq!((status.handed_over, status.service_time.count), (status.total_sent, status.total_sent));
+    let expected = format!("ended after {} of 1000000000 messages", status.total_sent);
+    assert_eq!(status.ended_early.as_deref(), Some(expected.as_str()));
+    assert_eq!(status.bytes_sent, 12 * status.total_sent);
 }

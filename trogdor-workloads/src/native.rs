@@ -1,5 +1,7 @@
 //! Calls into librdkafka that the binding does not offer in the form needed here. All `unsafe` of
-//! the client code is in this file.
+//! the client code is in this module.
+
+mod batches;
 
 use std::ffi::CString;
 use std::time::Duration;
@@ -10,6 +12,8 @@ use rdkafka::bindings::{
 use rdkafka::client::{Client, ClientContext};
 
 use crate::client_config::SaslCredentials;
+
+pub(crate) use batches::{BatchProducer, Record, TopicNumber};
 
 /// Lets waiting batches go without their linger, and waits at most this long, without serving
 /// delivery reports. The binding's own flush serves them in steps of up to 100 ms.

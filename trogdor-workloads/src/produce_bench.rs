@@ -339,6 +339,7 @@ impl ProduceBenchWorker {
             messages_max: spec.max_messages.max(0) as u64,
             keys: spec.key_generator.start()?,
             values: spec.value_generator.start()?,
+            is_value_constant: spec.value_generator.is_constant(),
             transactions: spec.transaction_generator.as_ref().map(TransactionGenerator::start),
             flushes: !spec.skip_flush,
             grace: ctx.grace,

@@ -128,6 +128,17 @@ impl Ledger {
         self.count_failure(cause);
     }
 
+    /// All that one delivery report of the client says, which arrived at one time.
+    pub(super) fn report_all(
+        &mut self,
+        reports: impl Iterator<Item = (usize, Option<RDKafkaErrorCode>)>,
+        now_ns: u64,
+    ) {
+        for (slot, error) in reports {
+            self.report(slot, error, now_ns);
+        }
+    }
+
     fn report(&mut self, slot: usize, error: Option<RDKafkaErrorCode>, now_ns: u64) {
         let Some(Slot { due_ns, sent_ns, bytes }) = self.slots.get(slot).copied() else { return };
         self.free.push(slot);

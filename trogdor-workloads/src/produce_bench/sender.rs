@@ -1,9 +1,12 @@
 //! The hot loop of ProduceBench: schedule → send → serve delivery reports → publish, on a thread of
 //! its own. It shares a stop flag and a status slot with the rest of the world and nothing else.
-//! It creates no topics and judges nothing.
+//! It creates no topics and judges nothing. At full rate [`full_rate`] takes the middle part.
+
+mod full_rate;
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
@@ -18,13 +21,14 @@ use crate::client_config::Translated;
 use crate::clock::{Stopwatch, sleep, wake_exactly, wall_ms};
 use crate::generators::{Payloads, TransactionAction, Transactions};
 use crate::kafka::{client_config, refusal};
+use crate::native::BatchProducer;
 use crate::pace::Pace;
 
 /// How often a status is published.
 const STATUS_PERIOD_NS: u64 = 1_000_000_000;
 /// The longest the loop waits without looking at its stop flag.
 const LONGEST_WAIT_NS: u64 = 20_000_000;
-/// At full rate, delivery reports are served once per this many records.
+/// In transactions at full rate, delivery reports are served once per this many records.
 const RECORDS_PER_POLL: u64 = 64;
 /// At most one flush per this time, as the original's throttle window.
 const FLUSH_PERIOD_NS: u64 = 100_000_000;
@@ -74,14 +78,32 @@ pub(super) struct Job {
     pub(super) messages_max: u64,
     pub(super) keys: Payloads,
     pub(super) values: Payloads,
+    /// Whether all values are the same.
+    pub(super) is_value_constant: bool,
     pub(super) transactions: Option<Transactions>,
     pub(super) flushes: bool,
     pub(super) grace: Duration,
     pub(super) warnings: Vec<String>,
 }
 
+impl Job {
+    /// Whether records go in batches: nothing is due at a time of its own, no transaction ends
+    /// between two records.
+    fn is_at_full_rate(&self) -> bool {
+        self.pace == Pace::Unlimited && self.transactions.is_none()
+    }
+
+    /// The value of all records, where they go in batches and have the same.
+    fn shared_value(&mut self) -> Option<Arc<[u8]>> {
+        match self.is_at_full_rate() && self.is_value_constant {
+            true => self.values.at(0, wall_ms).map(Arc::from),
+            false => None,
+        }
+    }
+}
+
 /// Runs a job to its end. The last status is published before it returns.
-pub(super) fn send(job: Job, flag: &StopFlag, status: &StatusSlot) -> Result<(), String> {
+pub(super) fn send(mut job: Job, flag: &StopFlag, status: &StatusSlot) -> Result<(), String> {
     wake_exactly();
     let watch = Stopwatch::start();
     let in_flight_max = in_flight_max(&job.translated);
@@ -92,6 +114,7 @@ pub(super) fn send(job: Job, flag: &StopFlag, status: &StatusSlot) -> Result<(),
     if let Some(credentials) = &job.translated.ours.sasl_credentials {
         crate::native::set_credentials(producer.client(), credentials)?;
     }
+    let producer = BatchProducer::new(producer, job.shared_value());
     let publisher = Publisher { status, warnings: job.warnings.clone(), due_ns: Cell::new(0) };
     let mut sender = Sender {
         job,
@@ -124,7 +147,7 @@ fn in_flight_max(translated: &Translated) -> usize {
 
 struct Sender<'a> {
     job: Job,
-    producer: BaseProducer<Deliveries>,
+    producer: BatchProducer<Deliveries>,
     deliveries: Deliveries,
     watch: Stopwatch,
     flag: &'a StopFlag,
@@ -175,7 +198,10 @@ impl Sender<'_> {
         let start_ns = self.watch.elapsed_ns();
         self.deliveries.ledger().begin(start_ns);
         self.publisher.due_ns.set(start_ns + STATUS_PERIOD_NS);
-        let sent = self.send_all(start_ns);
+        let sent = match self.job.is_at_full_rate() {
+            true => self.send_at_full_rate(),
+            false => self.send_all(start_ns),
+        };
         let ended = self.end_transaction(sent.is_ok());
         self.drain();
         sent.and(ended)
@@ -322,9 +348,7 @@ impl Sender<'_> {
                 return Ok(false);
             }
             if blocked_ns / 1_000_000 >= max_block_ms {
-                self.deliveries.ledger().refused(&format!(
-                    "Failed to allocate {bytes} bytes within the configured max blocking time {max_block_ms} ms."
-                ));
+                self.deliveries.ledger().refused(&no_room(bytes, max_block_ms));
                 return Ok(true);
             }
             self.publisher.publish_if_due(&self.deliveries, sent_ns);
@@ -493,6 +517,11 @@ impl Sender<'_> {
         let ended_early = early.then(|| format!("ended after {} of {wanted} messages", self.sent));
         self.publisher.publish(&self.deliveries, self.watch.elapsed_ns(), ended_early);
     }
+}
+
+/// Java's sentence.
+fn no_room(bytes: u64, max_block_ms: u64) -> String {
+    format!("Failed to allocate {bytes} bytes within the configured max blocking time {max_block_ms} ms.")
 }
 
 fn text(call: &str, error: &KafkaError) -> String {

@@ -1,0 +1,311 @@
+//! Records handed over in batches, delivery reports read event by event: what full rate needs and the
+//! binding, with a call per record and a call per report, does not offer. What is sent, and what
+//! becomes of a refused record, is decided elsewhere.
+
+#![expect(unsafe_code, reason = "calls of the C interface")]
+
+use std::ffi::{CStr, CString, c_void};
+use std::ops::Deref;
+use std::ptr::{self, NonNull};
+use std::slice;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::bindings::*;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
+use rdkafka::types::RDKafkaRespErr;
+
+/// The client's partitioner chooses.
+const PARTITION_UNASSIGNED: i32 = -1;
+
+/// At most this many events are served in one call, so that it ends under any load.
+const EVENTS_MAX: usize = 1000;
+
+/// A producer that also takes records in batches, on topic handles that it keeps. All else is the
+/// binding's, through `Deref`; both ways of sending and of serving may be mixed.
+///
+/// # Invariants
+/// 1. **The shared value outlives every use of it.** librdkafka reads it without a copy until a
+///    record's delivery report, on threads of its own. It is never changed or replaced, and freed
+///    after `producer` is dropped, which destroys the client: that call returns when all threads of
+///    the client have ended, whatever was still in flight. Forgetting the whole leaks both.
+/// 2. **No handle outlives the client.** Topics and queue are dropped before `producer`.
+/// 3. **An opaque is a slot number**, never an address: the bound on `DeliveryOpaque` says so, for
+///    the binding reads the opaques of reports that it serves in the same way.
+/// 4. **`messages` is scratch.** Its pointers to keys and values are read during
+///    [`hand_over`](Self::hand_over) alone; nothing follows them later.
+pub(crate) struct BatchProducer<C: ProducerContext<DeliveryOpaque = usize> + 'static> {
+    // Dropped in this order, see the invariants.
+    topics: Vec<Topic>,
+    queue: Queue,
+    producer: BaseProducer<C>,
+    shared_value: Option<Arc<[u8]>>,
+    messages: Vec<rd_kafka_message_t>,
+}
+
+/// A record to hand over; key and value are copied.
+pub(crate) struct Record<'a> {
+    pub(crate) key: Option<&'a [u8]>,
+    /// Not looked at where all records share one.
+    pub(crate) value: Option<&'a [u8]>,
+    pub(crate) slot: usize,
+}
+
+/// An open topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TopicNumber(usize);
+
+impl<C: ProducerContext<DeliveryOpaque = usize>> BatchProducer<C> {
+    /// All records that are handed over in batches have the shared value, if there is one.
+    pub(crate) fn new(producer: BaseProducer<C>, shared_value: Option<Arc<[u8]>>) -> BatchProducer<C> {
+        const { assert!(!C::ENABLE_REFRESH_OAUTH_TOKEN, "only the binding can pass these events on") };
+        // SAFETY: the handle is valid as long as the client, which is borrowed for the call.
+        let queue = unsafe { rd_kafka_queue_get_main(producer.client().native_ptr()) };
+        let queue = Queue(NonNull::new(queue).expect("every client has a main queue"));
+        BatchProducer { topics: Vec::new(), queue, producer, shared_value, messages: Vec::new() }
+    }
+
+    /// The value of all records, if they have the same.
+    pub(crate) fn shared_value(&self) -> Option<&[u8]> {
+        self.shared_value.as_deref()
+    }
+
+    /// Opens a topic; it stays open.
+    ///
+    /// # Errors
+    /// A name that cannot be one.
+    pub(crate) fn open_topic(&mut self, name: &str) -> Result<TopicNumber, String> {
+        let refused = || format!("{name:?} is no name of a topic");
+        let text = CString::new(name).map_err(|_| refused())?;
+        // SAFETY: handle as above; the name ends with NUL, outlives the call and is copied by it; a
+        // null configuration stands for the client's own.
+        let topic = unsafe {
+            rd_kafka_topic_new(self.producer.client().native_ptr(), text.as_ptr(), ptr::null_mut())
+        };
+        self.topics.push(Topic(NonNull::new(topic).ok_or_else(refused)?));
+        Ok(TopicNumber(self.topics.len() - 1))
+    }
+
+    /// Hands records of one partition over, or of one topic whose partitions the client chooses.
+    /// [`outcomes`](Self::outcomes) tells which it took.
+    ///
+    /// One partition per call, though the C interface could take a partition per record: there it
+    /// loses the memory and the place in the queue of each record of an unknown topic or partition.
+    pub(crate) fn hand_over<'r>(
+        &mut self,
+        topic: TopicNumber,
+        partition: Option<i32>,
+        records: impl Iterator<Item = Record<'r>>,
+    ) {
+        let topic = self.topics[topic.0].0;
+        let shared_value = self.shared_value.as_deref();
+        let flags = if shared_value.is_some() { 0 } else { RD_KAFKA_MSG_F_COPY };
+        self.messages.clear();
+        self.messages.extend(records.map(|record| message(&record, shared_value)));
+        let count = i32::try_from(self.messages.len()).expect("a batch is a few hundred records");
+        let partition = partition.unwrap_or(PARTITION_UNASSIGNED);
+        // SAFETY: the topic is open (invariant 2). The messages are `count` valid ones that nobody
+        // else looks at during the call. Keys, and values where the flag says so, are copied within
+        // the call, for which 'r holds; the shared value is read later and outlives that
+        // (invariant 1). Without a flag to free them, librdkafka only ever reads values.
+        unsafe {
+            rd_kafka_produce_batch(topic.as_ptr(), partition, flags, self.messages.as_mut_ptr(), count);
+        }
+    }
+
+    /// What became of each record that was handed over last, in their order: its slot, and why it
+    /// was refused.
+    pub(crate) fn outcomes(&self) -> Outcomes<'_> {
+        Outcomes(self.messages.iter())
+    }
+
+    /// Waits for an event, at most this long (whole milliseconds), and serves all that are there: a
+    /// delivery report, which is about many records, by `on_reports`; all others as the binding
+    /// does, by the context, but errors once where the binding tells them twice.
+    pub(crate) fn serve(&self, wait: Duration, mut on_reports: impl FnMut(Reports<'_>)) {
+        let mut wait_ms = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
+        for _ in 0..EVENTS_MAX {
+            let Some(mut event) = self.queue.poll(wait_ms) else { return };
+            wait_ms = 0;
+            match event.kind() {
+                RD_KAFKA_EVENT_DR => on_reports(Reports(&mut event)),
+                kind => event.tell(kind, &**self.producer.client().context()),
+            }
+        }
+    }
+}
+
+impl<C: ProducerContext<DeliveryOpaque = usize>> Deref for BatchProducer<C> {
+    type Target = BaseProducer<C>;
+
+    fn deref(&self) -> &BaseProducer<C> {
+        &self.producer
+    }
+}
+
+fn message(record: &Record<'_>, shared_value: Option<&[u8]>) -> rd_kafka_message_t {
+    let (payload, len) = address(shared_value.or(record.value));
+    let (key, key_len) = address(record.key);
+    rd_kafka_message_t {
+        err: RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR,
+        rkt: ptr::null_mut(),
+        partition: PARTITION_UNASSIGNED,
+        payload,
+        len,
+        key,
+        key_len,
+        offset: 0,
+        _private: ptr::without_provenance_mut(record.slot),
+    }
+}
+
+/// Null stands for none; no bytes have an address all the same.
+fn address(bytes: Option<&[u8]>) -> (*mut c_void, usize) {
+    match bytes {
+        None => (ptr::null_mut(), 0),
+        Some(bytes) => (bytes.as_ptr().cast_mut().cast(), bytes.len()),
+    }
+}
+
+/// See [`BatchProducer::outcomes`].
+pub(crate) struct Outcomes<'a>(slice::Iter<'a, rd_kafka_message_t>);
+
+impl Iterator for Outcomes<'_> {
+    type Item = (usize, Option<RDKafkaErrorCode>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let message: *const _ = self.0.next()?;
+        // SAFETY: it points to a message in a slice that is borrowed.
+        Some(unsafe { slot_and_error(message) })
+    }
+}
+
+impl ExactSizeIterator for Outcomes<'_> {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// What one event says of many records: slots, and why a record was not delivered.
+pub(crate) struct Reports<'a>(&'a mut Event);
+
+impl Iterator for Reports<'_> {
+    type Item = (usize, Option<RDKafkaErrorCode>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        // SAFETY: the event is valid until it is dropped, and borrowed here.
+        let message = unsafe { rd_kafka_event_message_next(self.0.0.as_ptr()) };
+        // SAFETY: what is not null is a message that lives as long as the event.
+        (!message.is_null()).then(|| unsafe { slot_and_error(message) })
+    }
+}
+
+/// The error is read as a number: a broker may name one that this version of the client does not
+/// know, and that is no value of the binding's enum.
+///
+/// # Safety
+/// The message is valid.
+unsafe fn slot_and_error(message: *const rd_kafka_message_t) -> (usize, Option<RDKafkaErrorCode>) {
+    // SAFETY: by the caller; the enum is represented as an i32.
+    let (code, slot) = unsafe { ((&raw const (*message).err).cast::<i32>().read(), (*message)._private) };
+    let error = (code != 0)
+        .then(|| RDKafkaRespErr::try_from(code).map_or(RDKafkaErrorCode::Unknown, RDKafkaErrorCode::from));
+    (slot.addr(), error)
+}
+
+/// A topic handle; closed when dropped.
+struct Topic(NonNull<rd_kafka_topic_t>);
+
+impl Drop for Topic {
+    fn drop(&mut self) {
+        // SAFETY: the handle is ours and the client is there (invariant 2). Records in flight hold
+        // the topic by references of their own.
+        unsafe { rd_kafka_topic_destroy(self.0.as_ptr()) }
+    }
+}
+
+/// The client's main queue, where all events arrive.
+struct Queue(NonNull<rd_kafka_queue_t>);
+
+impl Queue {
+    fn poll(&self, wait_ms: i32) -> Option<Event> {
+        // SAFETY: the queue is valid until it is dropped.
+        let event = unsafe { rd_kafka_queue_poll(self.0.as_ptr(), wait_ms) };
+        NonNull::new(event).map(Event)
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: the reference is ours, and the client is there (invariant 2).
+        unsafe { rd_kafka_queue_destroy(self.0.as_ptr()) }
+    }
+}
+
+struct Event(NonNull<rd_kafka_event_t>);
+
+impl Event {
+    fn kind(&self) -> i32 {
+        // SAFETY: the event is valid until it is dropped.
+        unsafe { rd_kafka_event_type(self.0.as_ptr()) }
+    }
+
+    /// Passes on what is not about records.
+    fn tell(&mut self, kind: i32, context: &impl ClientContext) {
+        match kind {
+            RD_KAFKA_EVENT_LOG => self.tell_log(context),
+            RD_KAFKA_EVENT_STATS => {
+                // SAFETY: an event of this kind has a text, which lives as long as the event.
+                let statistics = unsafe { CStr::from_ptr(rd_kafka_event_stats(self.0.as_ptr())) };
+                context.stats_raw(statistics.to_bytes());
+            }
+            RD_KAFKA_EVENT_ERROR => {
+                let event = self.0.as_ptr();
+                // SAFETY: any event has a code and a text for it, which lives as long as the event.
+                let (code, reason) = unsafe {
+                    (rd_kafka_event_error(event), CStr::from_ptr(rd_kafka_event_error_string(event)))
+                };
+                context.error(KafkaError::Global(code.into()), reason.to_string_lossy().trim());
+            }
+            // Nobody asked for tokens to be refreshed, nor for events of any other kind.
+            _ => (),
+        }
+    }
+
+    fn tell_log(&mut self, context: &impl ClientContext) {
+        let (mut facility, mut text, mut level) = (ptr::null(), ptr::null(), 0);
+        // SAFETY: the event is valid, and the call writes to three places of its types.
+        let failed =
+            unsafe { rd_kafka_event_log(self.0.as_ptr(), &mut facility, &mut text, &mut level) } != 0;
+        if failed {
+            return;
+        }
+        // SAFETY: it has set both texts, which live as long as the event.
+        let (facility, text) = unsafe { (CStr::from_ptr(facility), CStr::from_ptr(text)) };
+        context.log(log_level(level), facility.to_string_lossy().trim(), text.to_string_lossy().trim());
+    }
+}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        // SAFETY: the event is ours, and nothing that lives longer points into it.
+        unsafe { rd_kafka_event_destroy(self.0.as_ptr()) }
+    }
+}
+
+/// By syslog's numbers.
+fn log_level(number: i32) -> RDKafkaLogLevel {
+    match number {
+        0 => RDKafkaLogLevel::Emerg,
+        1 => RDKafkaLogLevel::Alert,
+        2 => RDKafkaLogLevel::Critical,
+        3 => RDKafkaLogLevel::Error,
+        4 => RDKafkaLogLevel::Warning,
+        5 => RDKafkaLogLevel::Notice,
+        6 => RDKafkaLogLevel::Info,
+        _ => RDKafkaLogLevel::Debug,
+    }
+}
