@@ -26,6 +26,11 @@ impl StopFlag {
         self.0.fetch_max(Self::ABANDON, Ordering::Relaxed);
     }
 
+    /// Whether to end at once.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= Self::ABANDON
+    }
+
     /// Whether to end.
     pub(crate) fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed) >= Self::STOP

@@ -7,12 +7,10 @@ mod sender;
 mod status;
 
 use std::sync::Arc;
-use std::thread;
 
 use async_trait::async_trait;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
 use trogdor_core::json::{Field, Kind, Object};
 use trogdor_core::{
     DURATION_MS, FixedNodes, NodeName, START_MS, Schedule, StopReason, TaskClass, TaskController, TaskId,
@@ -25,12 +23,13 @@ use crate::client_config::{JavaProperties, Role, Translated, merge, translate};
 use crate::created_topics::{CreatedTopics, RecordingAdmin};
 use crate::embedded::EmbeddedBroker;
 use crate::generators::{PAYLOAD, PayloadGenerator, TRANSACTION, TransactionGenerator};
+use crate::hot_thread::{HotThread, StopFlag};
 use crate::kafka::resolve;
 use crate::pace::{DEFAULT_PER_SEC, Pace};
 use crate::topic_admin::{KafkaAdmin, TopicAdmin};
 use crate::topic_setup::{Setup, TopicSetup};
 use crate::topics::{PartitionsSpec, TOPICS, TopicsSpec};
-use sender::{Job, StopFlag, Target};
+use sender::{Job, Target};
 
 /// The class name of [`ProduceBenchSpec`].
 pub const PRODUCE_BENCH: &str = "org.apache.kafka.trogdor.workload.ProduceBenchSpec";
@@ -355,37 +354,16 @@ fn statistics_interval(targets: &[Target]) -> String {
     targets.len().clamp(50, 5000).to_string()
 }
 
-/// Stops the thread when the worker is aborted: nobody would wait for it any more.
-struct AbandonOnDrop(Arc<StopFlag>);
-
-impl Drop for AbandonOnDrop {
-    fn drop(&mut self) {
-        self.0.abandon();
-    }
-}
-
 async fn run_on_own_thread(job: Job, ctx: &WorkerContext) -> Result<(), String> {
-    let flag = AbandonOnDrop(Arc::default());
-    let (ended, mut end) = oneshot::channel();
-    let (thread_flag, status) = (flag.0.clone(), ctx.status.clone());
-    let span = tracing::Span::current();
-    let work = move || {
-        let result = span.in_scope(|| sender::send(job, &thread_flag, &status));
-        // The worker may have been aborted meanwhile.
-        let _ = ended.send(result);
-    };
-    let thread = thread::Builder::new()
-        .name("produce-bench".to_owned())
-        .spawn(work)
-        .map_err(|error| format!("no thread for sending: {error}"))?;
-    let result = tokio::select! {
-        result = &mut end => result,
+    let flag = Arc::new(StopFlag::default());
+    let status = ctx.status.clone();
+    let work = move |flag: &StopFlag| sender::send(job, flag, &status);
+    let mut thread = HotThread::spawn("produce-bench", flag.clone(), work)?;
+    tokio::select! {
+        result = thread.ended() => result,
         _ = ctx.stop.stopped() => {
-            flag.0.stop();
-            end.await
+            flag.stop();
+            thread.ended().await
         }
-    };
-    // It has sent its result as its last deed, or it has panicked.
-    let _ = thread.join();
-    result.unwrap_or_else(|_| Err("the sending thread panicked".to_owned()))
+    }
 }

@@ -7,7 +7,6 @@ mod full_rate;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -20,6 +19,7 @@ use super::status::ProduceBenchStatus;
 use crate::client_config::Translated;
 use crate::clock::{Stopwatch, sleep, wake_exactly, wall_ms};
 use crate::generators::{Payloads, TransactionAction, Transactions};
+use crate::hot_thread::StopFlag;
 use crate::kafka::{client_config, refusal};
 use crate::native::BatchProducer;
 use crate::pace::Pace;
@@ -34,33 +34,6 @@ const RECORDS_PER_POLL: u64 = 64;
 const FLUSH_PERIOD_NS: u64 = 100_000_000;
 /// How long one blocking transaction call may take before the stop flag is looked at again.
 const TRANSACTION_STEP: Duration = Duration::from_millis(500);
-
-/// Asks the loop to end.
-#[derive(Debug, Default)]
-pub(super) struct StopFlag(AtomicU8);
-
-impl StopFlag {
-    const STOP: u8 = 1;
-    const ABANDON: u8 = 2;
-
-    /// Stop sending, wait for what is in flight.
-    pub(super) fn stop(&self) {
-        self.0.fetch_max(Self::STOP, Ordering::Relaxed);
-    }
-
-    /// Nobody waits for the outcome any more.
-    pub(super) fn abandon(&self) {
-        self.0.fetch_max(Self::ABANDON, Ordering::Relaxed);
-    }
-
-    fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= Self::STOP
-    }
-
-    fn is_abandoned(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= Self::ABANDON
-    }
-}
 
 /// Where records go, in turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
