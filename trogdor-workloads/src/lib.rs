@@ -1,6 +1,21 @@
 //! Workloads of Trogdor: what puts load on a Kafka cluster. One file per workload; the only crate
 //! that talks to Kafka. Besides its task classes ([`CATALOG`]) it exports the typed specs and
 //! statuses, so that Rust tests can build the one and read the other, and the embedded broker.
+//!
+//! ```
+//! use trogdor_core::TaskSpec as _;
+//! use trogdor_workloads::{PartitionsSpec, ProduceBenchSpec, TopicsSpec};
+//!
+//! let mut topics = TopicsSpec::default();
+//! topics.topics.insert("foo[1-3]".to_owned(), PartitionsSpec { num_partitions: 9, ..Default::default() });
+//! let spec = ProduceBenchSpec {
+//!     bootstrap_servers: "localhost:9092".to_owned(),
+//!     producer_node: "node0".to_owned(),
+//!     active_topics: topics,
+//!     ..Default::default()
+//! };
+//! assert!(spec.problems().is_empty());
+//! ```
 
 mod client_config;
 mod clock;
