@@ -18,7 +18,7 @@ use trogdor_core::{
     Worker, WorkerContext, WorkerResult,
 };
 
-use crate::client_config::{JavaProperties, Role, Translated, merge, translate};
+use crate::client_config::{JavaProperties, PROPERTIES, Role, Translated, merge, translate};
 use crate::clock::Stopwatch;
 use crate::kafka::resolve;
 use crate::latency::{Latencies, LatencySummary};
@@ -43,14 +43,12 @@ pub(crate) const CLASS: TaskClass = TaskClass {
     fields: &TABLE,
 };
 
-static TEXTS: Kind = Kind::Map(&Kind::Text);
-
 const FIELDS: &[Field] = &[
     START_MS,
     DURATION_MS,
     Field::new("clientNode", Kind::List(&Kind::Text), "", "the nodes that connect; one name or several"),
     Field::new("bootstrapServers", Kind::Text, "", "the cluster, host:port[,host:port …]"),
-    Field::new("commonClientConf", TEXTS, "{}", "properties of the clients, by their Java names"),
+    Field::new("commonClientConf", PROPERTIES, "{}", "properties of the clients, by their Java names"),
     Field::new("targetConnectionsPerSec", Kind::Int, "0", "attempts per second and node; 0 or less means 10"),
     Field::new("numThreads", Kind::Int, "1", "attempts at a time; less than 1 means 1"),
     Field::new("action", Kind::Enum(&["CONNECT", "FETCH_METADATA"]), "CONNECT", "what an attempt is"),

@@ -24,7 +24,7 @@ use trogdor_core::{
 
 pub use status::{ALL_CONSUMERS, ConsumeBenchStatus, ConsumerStatus};
 
-use crate::client_config::{JavaProperties, Role, Translated, merge, translate};
+use crate::client_config::{JavaProperties, PROPERTIES, Role, Translated, merge, translate};
 use crate::hot_thread::{HotThread, StopFlag};
 use crate::kafka::resolve;
 use crate::pace::Pace;
@@ -53,8 +53,6 @@ pub(crate) const CLASS: TaskClass = TaskClass {
     fields: &TABLE,
 };
 
-static TEXTS: Kind = Kind::Map(&Kind::Text);
-
 const FIELDS: &[Field] = &[
     START_MS,
     DURATION_MS,
@@ -68,9 +66,9 @@ const FIELDS: &[Field] = &[
     ),
     Field::new("maxMessages", Kind::Long, "0", "records that each consumer reads"),
     Field::new("consumerGroup", Kind::Text, "", "the group; none means that every consumer reads everything"),
-    Field::new("consumerConf", TEXTS, "{}", "properties of the consumers, by their Java names"),
-    Field::new("commonClientConf", TEXTS, "{}", "properties of all clients, by their Java names"),
-    Field::new("adminClientConf", TEXTS, "{}", "properties of the admin client, by their Java names"),
+    Field::new("consumerConf", PROPERTIES, "{}", "properties of the consumers, by their Java names"),
+    Field::new("commonClientConf", PROPERTIES, "{}", "properties of all clients, by their Java names"),
+    Field::new("adminClientConf", PROPERTIES, "{}", "properties of the admin client, by their Java names"),
     Field::new("threadsPerWorker", Kind::Int, "1", "number of consumers; less than 1 means 1"),
     Field::new("recordProcessor", Kind::Family(&RECORD_PROCESSOR), "", "what to do with each record"),
     Field::new(

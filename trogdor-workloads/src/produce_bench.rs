@@ -19,7 +19,7 @@ use trogdor_core::{
 
 pub use status::{Interval, ProduceBenchStatus};
 
-use crate::client_config::{JavaProperties, Role, Translated, merge, translate};
+use crate::client_config::{JavaProperties, PROPERTIES, Role, Translated, merge, translate};
 use crate::created_topics::{CreatedTopics, RecordingAdmin};
 use crate::embedded::EmbeddedBroker;
 use crate::generators::{PAYLOAD, PayloadGenerator, TRANSACTION, TransactionGenerator};
@@ -50,8 +50,6 @@ pub(crate) const CLASS: TaskClass = TaskClass {
     fields: &TABLE,
 };
 
-static STRINGS: Kind = Kind::Map(&Kind::Text);
-
 const FIELDS: &[Field] = &[
     START_MS,
     DURATION_MS,
@@ -67,9 +65,9 @@ const FIELDS: &[Field] = &[
     Field::new("keyGenerator", Kind::Family(&PAYLOAD), "sequential, 4 bytes", "makes the keys"),
     Field::new("valueGenerator", Kind::Family(&PAYLOAD), "constant, 512 zero bytes", "makes the values"),
     Field::new("transactionGenerator", Kind::Family(&TRANSACTION), "", "switches transactions on"),
-    Field::new("producerConf", STRINGS, "{}", "properties of the producer, by their Java names"),
-    Field::new("commonClientConf", STRINGS, "{}", "properties of all clients, by their Java names"),
-    Field::new("adminClientConf", STRINGS, "{}", "properties of the admin client, by their Java names"),
+    Field::new("producerConf", PROPERTIES, "{}", "properties of the producer, by their Java names"),
+    Field::new("commonClientConf", PROPERTIES, "{}", "properties of all clients, by their Java names"),
+    Field::new("adminClientConf", PROPERTIES, "{}", "properties of the admin client, by their Java names"),
     Field::new("activeTopics", TOPICS, "{}", "topics to create and send to; names may hold ranges, foo[1-3]"),
     Field::new("inactiveTopics", TOPICS, "{}", "topics that are only created"),
     Field::new(

@@ -31,6 +31,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use indexmap::IndexMap;
+use trogdor_core::json::Kind;
 
 pub use bootstrap::{HostPort, NO_RESOLVABLE_BOOTSTRAP};
 pub use features::Features;
@@ -39,6 +40,9 @@ pub use ours::{Ours, SaslCredentials};
 pub use secrets::{is_secret, redact};
 
 use draft::Draft;
+
+/// The kind of the fields of specs that hold properties.
+pub const PROPERTIES: Kind = Kind::Map(&Kind::Text);
 
 /// Properties by their Java names, in the order in which they were given.
 pub type JavaProperties = IndexMap<String, String>;
