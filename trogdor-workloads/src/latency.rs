@@ -12,7 +12,7 @@ const DIGITS: u8 = 3;
 pub struct Latencies {
     histogram: Histogram<u64>,
     /// The mean comes from the values themselves, not from their buckets.
-    sum_us: u64,
+    sum_us: u128,
 }
 
 impl Default for Latencies {
@@ -34,9 +34,20 @@ impl Latencies {
     /// Adds one, given in nanoseconds.
     pub fn record_ns(&mut self, ns: u64) {
         let us = ns / 1000;
-        self.sum_us += us;
+        self.sum_us += u128::from(us);
         // It fails only where it may not grow, and it may.
         let _ = self.histogram.record(us);
+    }
+
+    /// Adds one value, given in nanoseconds, several times.
+    pub fn record_many_ns(&mut self, ns: u64, count: u64) {
+        if count == 0 {
+            return;
+        }
+        let us = ns / 1000;
+        self.sum_us += u128::from(us) * u128::from(count);
+        // It fails only where it may not grow, and it may.
+        let _ = self.histogram.record_n(us, count);
     }
 
     /// Adds all of another set.

@@ -2,18 +2,25 @@
 //! the client code is in this module.
 
 mod batches;
+mod consumer;
+mod queue;
 
 use std::ffi::CString;
 use std::time::Duration;
 
 use rdkafka::bindings::{
-    rd_kafka_error_destroy, rd_kafka_error_string, rd_kafka_flush, rd_kafka_sasl_set_credentials,
+    rd_kafka_error_destroy, rd_kafka_error_string, rd_kafka_flush, rd_kafka_message_t,
+    rd_kafka_sasl_set_credentials,
 };
 use rdkafka::client::{Client, ClientContext};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::types::RDKafkaRespErr;
 
 use crate::client_config::SaslCredentials;
 
 pub(crate) use batches::{BatchProducer, Record, TopicNumber};
+pub(crate) use consumer::{BatchConsumer, Received, Trouble};
 
 /// Lets waiting batches go without their linger, and waits at most this long, without serving
 /// delivery reports. The binding's own flush serves them in steps of up to 100 ms.
@@ -53,4 +60,31 @@ pub(crate) fn set_credentials<C: ClientContext>(
         text
     };
     Err(format!("user name and password cannot be set: {text}"))
+}
+
+/// What a message says went wrong. It is read as a number: a broker may name an error that this
+/// version of the client does not know, and that is no value of the binding's enum.
+///
+/// # Safety
+/// The message is valid.
+#[expect(unsafe_code, reason = "a look at a C structure")]
+unsafe fn error_code(message: *const rd_kafka_message_t) -> Option<RDKafkaErrorCode> {
+    // SAFETY: by the caller; the enum is represented as an i32.
+    let code = unsafe { (&raw const (*message).err).cast::<i32>().read() };
+    (code != 0)
+        .then(|| RDKafkaRespErr::try_from(code).map_or(RDKafkaErrorCode::Unknown, RDKafkaErrorCode::from))
+}
+
+/// By syslog's numbers.
+fn log_level(number: i32) -> RDKafkaLogLevel {
+    match number {
+        0 => RDKafkaLogLevel::Emerg,
+        1 => RDKafkaLogLevel::Alert,
+        2 => RDKafkaLogLevel::Critical,
+        3 => RDKafkaLogLevel::Error,
+        4 => RDKafkaLogLevel::Warning,
+        5 => RDKafkaLogLevel::Notice,
+        6 => RDKafkaLogLevel::Info,
+        _ => RDKafkaLogLevel::Debug,
+    }
 }

@@ -4,16 +4,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Message as _, Timestamp};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::Offset;
+use rdkafka::error::RDKafkaErrorCode;
 
 use super::book::Book;
 use crate::client_config::{Ours, Translated};
 use crate::clock::{Stopwatch, wall_ms};
 use crate::hot_thread::StopFlag;
-use crate::kafka::{ClientLog, client_config, refusal};
+use crate::native::{BatchConsumer, Received, Trouble};
 use crate::pace::Pace;
 
 /// How long one poll waits; a stop is seen within it.
@@ -40,13 +38,13 @@ pub(super) struct Job {
 
 /// Consumes until enough was received, something fails for good, or a stop is asked for.
 pub(super) fn consume(job: Job, flag: &StopFlag) -> Result<(), String> {
-    let consumer: BaseConsumer<ClientLog> = client_config(&job.translated)
-        .create_with_context(ClientLog)
-        .map_err(|error: KafkaError| refusal(&error))?;
-    if let Some(credentials) = &job.translated.ours.sasl_credentials {
-        crate::native::set_credentials(consumer.client(), credentials)?;
+    let consumer = BatchConsumer::new(&job.translated)?;
+    match &job.source {
+        Source::Subscribe(topics) => consumer.subscribe(topics)?,
+        Source::Assign(partitions) => {
+            consumer.assign(partitions.iter().map(|(topic, n)| (topic.as_str(), *n, Offset::Stored)))?;
+        }
     }
-    start(&consumer, &job.source).map_err(|error| error.to_string())?;
     let watch = Stopwatch::start();
     let mut consuming = Consuming { job, consumer, watch, last_batch_ns: 0, received: 0 };
     let result = consuming.run(flag);
@@ -54,24 +52,9 @@ pub(super) fn consume(job: Job, flag: &StopFlag) -> Result<(), String> {
     result
 }
 
-fn start(consumer: &BaseConsumer<ClientLog>, source: &Source) -> Result<(), KafkaError> {
-    match source {
-        Source::Subscribe(topics) => {
-            consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>())
-        }
-        Source::Assign(partitions) => {
-            let mut list = TopicPartitionList::with_capacity(partitions.len());
-            for (topic, partition) in partitions {
-                list.add_partition_offset(topic, *partition, Offset::Stored)?;
-            }
-            consumer.assign(&list)
-        }
-    }
-}
-
 struct Consuming {
     job: Job,
-    consumer: BaseConsumer<ClientLog>,
+    consumer: BatchConsumer,
     watch: Stopwatch,
     last_batch_ns: u64,
     received: u64,
@@ -116,63 +99,49 @@ impl Consuming {
 
     /// Takes what is there, waiting for the first record only.
     fn take_batch(&mut self, allowed: u64) -> Result<(), String> {
-        let Some(first) = self.consumer.poll(POLL_LIMIT) else { return Ok(()) };
+        let batch = self.consumer.take(allowed as usize, POLL_LIMIT);
         let now_ns = self.watch.elapsed_ns();
         let now_ms = wall_ms();
         let gap_ns = now_ns - self.last_batch_ns;
-        let book = self.job.book.clone();
-        let mut book = lock(&book);
-        let mut taken = 0;
+        let mut book = lock(&self.job.book);
+        let mut entry = Entry { book: &mut book, now_ms, run: None, taken: 0 };
         let mut result = Ok(());
-        let mut next = Some(first);
-        while let Some(item) = next {
+        for item in batch {
             match item {
-                Ok(message) => {
-                    enter(&mut book, &message, gap_ns, now_ms);
-                    taken += 1;
-                }
-                Err(error) => result = fatal(&error),
+                Ok(record) => entry.add(record),
+                Err(trouble) => result = result.and(fatal(&trouble)),
             }
-            let more = taken < allowed && result.is_ok();
-            next = if more { self.consumer.poll(Duration::ZERO) } else { None };
         }
+        let taken = entry.end(gap_ns);
         self.received += taken;
-        self.last_batch_ns = self.watch.elapsed_ns();
         if taken > 0 {
+            self.last_batch_ns = self.watch.elapsed_ns();
             book.elapsed_ns = self.last_batch_ns;
         }
         result
     }
 
     fn note_assignment(&self) {
-        let Ok(assignment) = self.consumer.assignment() else { return };
-        let names =
-            assignment.elements().iter().map(|p| format!("{}-{}", p.topic(), p.partition())).collect();
+        let assignment = self.consumer.assignment();
+        let names = assignment.iter().map(|(topic, partition)| format!("{topic}-{partition}")).collect();
         lock(&self.job.book).assigned = names;
     }
 
     /// Commits what was read, as closing a Java consumer does, so that a short run leaves its mark.
     fn finish(&self) {
         self.note_assignment();
-        // Closing hands out what waits in the client's queue, and would commit that as read.
-        if let Ok(assignment) = self.consumer.assignment()
-            && let Err(error) = self.consumer.pause(&assignment)
-        {
-            tracing::warn!(%error, "the consumer could not be paused before its end");
-        }
-        let mut book = lock(&self.job.book);
         if self.received < self.job.messages_max {
             let wanted = self.job.messages_max;
-            book.ended_early = Some(format!("ended after {} of {wanted} messages", self.received));
+            let text = format!("ended after {} of {wanted} messages", self.received);
+            lock(&self.job.book).ended_early = Some(text);
         }
-        drop(book);
         let commits =
             self.job.translated.librdkafka.get("enable.auto.commit").is_none_or(|value| value != "false");
-        if commits && self.received > 0 {
-            match self.consumer.commit_consumer_state(CommitMode::Sync) {
-                Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
-                Err(error) => tracing::warn!(%error, "the last offsets were not committed"),
-            }
+        if commits
+            && self.received > 0
+            && let Err(error) = self.consumer.commit()
+        {
+            tracing::warn!(%error, "the last offsets were not committed");
         }
     }
 }
@@ -181,46 +150,77 @@ fn lock(book: &Mutex<Book>) -> MutexGuard<'_, Book> {
     book.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn enter(book: &mut Book, message: &BorrowedMessage<'_>, gap_ns: u64, now_ms: i64) {
-    book.received += 1;
-    book.bytes += (message.key_len() + message.payload_len()) as u64;
-    book.gaps.record_ns(gap_ns);
-    if let Timestamp::CreateTime(made_ms) | Timestamp::LogAppendTime(made_ms) = message.timestamp() {
-        let latency_ms = now_ms.saturating_sub(made_ms);
-        book.negative += u64::from(latency_ms < 0);
-        book.delivery.record_ns((latency_ms.max(0) as u64).saturating_mul(1_000_000));
+/// Enters the records of one batch. What is the same for neighbours is entered once for all of them.
+struct Entry<'b, 'r> {
+    book: &'b mut Book,
+    now_ms: i64,
+    /// Neighbours of one partition and of one timestamp.
+    run: Option<Run<'r>>,
+    taken: u64,
+}
+
+struct Run<'r> {
+    first: Received<'r>,
+    timestamp_ms: Option<i64>,
+    records: u64,
+}
+
+impl<'r> Entry<'_, 'r> {
+    fn add(&mut self, record: Received<'r>) {
+        let value = record.value();
+        self.taken += 1;
+        self.book.bytes += (record.key().map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len)) as u64;
+        if let Some(ages) = &mut self.book.ages {
+            ages.take(value, self.now_ms);
+        }
+        let timestamp_ms = record.timestamp_ms();
+        match &mut self.run {
+            Some(run) if run.timestamp_ms == timestamp_ms && run.first.is_beside(record) => run.records += 1,
+            _ => {
+                self.end_run();
+                self.run = Some(Run { first: record, timestamp_ms, records: 1 });
+            }
+        }
     }
-    if let Some(ages) = &mut book.ages {
-        ages.take(message.payload(), now_ms);
+
+    fn end_run(&mut self) {
+        let Some(Run { first, timestamp_ms, records }) = self.run.take() else { return };
+        if let Some(made_ms) = timestamp_ms {
+            let latency_ms = self.now_ms.saturating_sub(made_ms);
+            self.book.negative += if latency_ms < 0 { records } else { 0 };
+            self.book.delivery.record_many_ns((latency_ms.max(0) as u64).saturating_mul(1_000_000), records);
+        }
+        *self.book.partition(first.topic(), first.partition()) += records;
     }
-    *book.partition(message.topic(), message.partition()) += 1;
+
+    fn end(mut self, gap_ns: u64) -> u64 {
+        self.end_run();
+        self.book.received += self.taken;
+        self.book.gaps.record_many_ns(gap_ns, self.taken);
+        self.taken
+    }
 }
 
 /// What cannot pass by itself ends the task; the rest is for the log, and the client tries again.
-fn fatal(error: &KafkaError) -> Result<(), String> {
+fn fatal(trouble: &Trouble) -> Result<(), String> {
     use RDKafkaErrorCode as Code;
-    match error.rdkafka_error_code() {
-        Some(
-            Code::BrokerTransportFailure
-            | Code::AllBrokersDown
-            | Code::Resolve
-            | Code::OperationTimedOut
-            | Code::RequestTimedOut
-            | Code::PollExceeded
-            | Code::PartitionEOF
-            | Code::NotLeaderForPartition
-            | Code::LeaderNotAvailable
-            | Code::CoordinatorNotAvailable
-            | Code::NotCoordinator
-            | Code::CoordinatorLoadInProgress,
-        ) => {
-            tracing::warn!(%error, "the consumer goes on");
+    match trouble.code {
+        Code::BrokerTransportFailure
+        | Code::AllBrokersDown
+        | Code::Resolve
+        | Code::OperationTimedOut
+        | Code::RequestTimedOut
+        | Code::PollExceeded
+        | Code::PartitionEOF
+        | Code::NotLeaderForPartition
+        | Code::LeaderNotAvailable
+        | Code::CoordinatorNotAvailable
+        | Code::NotCoordinator
+        | Code::CoordinatorLoadInProgress => {
+            tracing::warn!(reason = trouble.reason, "the consumer goes on");
             Ok(())
         }
-        Some(Code::AutoOffsetReset) => {
-            Err(Ours::NO_RESET_POLICY.trim_end_matches(" for partitions: ").to_owned())
-        }
-        Some(code) => Err(code.to_string()),
-        None => Err(error.to_string()),
+        Code::AutoOffsetReset => Err(Ours::NO_RESET_POLICY.trim_end_matches(" for partitions: ").to_owned()),
+        code => Err(code.to_string()),
     }
 }

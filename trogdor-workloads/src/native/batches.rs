@@ -13,10 +13,12 @@ use std::time::Duration;
 
 use rdkafka::bindings::*;
 use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 use rdkafka::types::RDKafkaRespErr;
+
+use super::queue::Queue;
+use super::{error_code, log_level};
 
 /// The client's partitioner chooses.
 const PARTITION_UNASSIGNED: i32 = -1;
@@ -62,9 +64,10 @@ impl<C: ProducerContext<DeliveryOpaque = usize>> BatchProducer<C> {
     /// All records that are handed over in batches have the shared value, if there is one.
     pub(crate) fn new(producer: BaseProducer<C>, shared_value: Option<Arc<[u8]>>) -> BatchProducer<C> {
         const { assert!(!C::ENABLE_REFRESH_OAUTH_TOKEN, "only the binding can pass these events on") };
-        // SAFETY: the handle is valid as long as the client, which is borrowed for the call.
-        let queue = unsafe { rd_kafka_queue_get_main(producer.client().native_ptr()) };
-        let queue = Queue(NonNull::new(queue).expect("every client has a main queue"));
+        // SAFETY: the handle is valid as long as the client; the reference is ours, and dropped before
+        // the client is (invariant 2).
+        let queue = unsafe { Queue::own(rd_kafka_queue_get_main(producer.client().native_ptr())) };
+        let queue = queue.expect("every client has a main queue");
         BatchProducer { topics: Vec::new(), queue, producer, shared_value, messages: Vec::new() }
     }
 
@@ -128,7 +131,7 @@ impl<C: ProducerContext<DeliveryOpaque = usize>> BatchProducer<C> {
     pub(crate) fn serve(&self, wait: Duration, mut on_reports: impl FnMut(Reports<'_>)) {
         let mut wait_ms = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         for _ in 0..EVENTS_MAX {
-            let Some(mut event) = self.queue.poll(wait_ms) else { return };
+            let Some(mut event) = Event::poll(&self.queue, wait_ms) else { return };
             wait_ms = 0;
             match event.kind() {
                 RD_KAFKA_EVENT_DR => on_reports(Reports(&mut event)),
@@ -203,17 +206,11 @@ impl Iterator for Reports<'_> {
     }
 }
 
-/// The error is read as a number: a broker may name one that this version of the client does not
-/// know, and that is no value of the binding's enum.
-///
 /// # Safety
 /// The message is valid.
 unsafe fn slot_and_error(message: *const rd_kafka_message_t) -> (usize, Option<RDKafkaErrorCode>) {
-    // SAFETY: by the caller; the enum is represented as an i32.
-    let (code, slot) = unsafe { ((&raw const (*message).err).cast::<i32>().read(), (*message)._private) };
-    let error = (code != 0)
-        .then(|| RDKafkaRespErr::try_from(code).map_or(RDKafkaErrorCode::Unknown, RDKafkaErrorCode::from));
-    (slot.addr(), error)
+    // SAFETY: by the caller.
+    unsafe { ((*message)._private.addr(), error_code(message)) }
 }
 
 /// A topic handle; closed when dropped.
@@ -227,27 +224,15 @@ impl Drop for Topic {
     }
 }
 
-/// The client's main queue, where all events arrive.
-struct Queue(NonNull<rd_kafka_queue_t>);
-
-impl Queue {
-    fn poll(&self, wait_ms: i32) -> Option<Event> {
-        // SAFETY: the queue is valid until it is dropped.
-        let event = unsafe { rd_kafka_queue_poll(self.0.as_ptr(), wait_ms) };
-        NonNull::new(event).map(Event)
-    }
-}
-
-impl Drop for Queue {
-    fn drop(&mut self) {
-        // SAFETY: the reference is ours, and the client is there (invariant 2).
-        unsafe { rd_kafka_queue_destroy(self.0.as_ptr()) }
-    }
-}
-
 struct Event(NonNull<rd_kafka_event_t>);
 
 impl Event {
+    fn poll(queue: &Queue, wait_ms: i32) -> Option<Event> {
+        // SAFETY: the queue is valid until it is dropped.
+        let event = unsafe { rd_kafka_queue_poll(queue.as_ptr(), wait_ms) };
+        NonNull::new(event).map(Event)
+    }
+
     fn kind(&self) -> i32 {
         // SAFETY: the event is valid until it is dropped.
         unsafe { rd_kafka_event_type(self.0.as_ptr()) }
@@ -293,19 +278,5 @@ impl Drop for Event {
     fn drop(&mut self) {
         // SAFETY: the event is ours, and nothing that lives longer points into it.
         unsafe { rd_kafka_event_destroy(self.0.as_ptr()) }
-    }
-}
-
-/// By syslog's numbers.
-fn log_level(number: i32) -> RDKafkaLogLevel {
-    match number {
-        0 => RDKafkaLogLevel::Emerg,
-        1 => RDKafkaLogLevel::Alert,
-        2 => RDKafkaLogLevel::Critical,
-        3 => RDKafkaLogLevel::Error,
-        4 => RDKafkaLogLevel::Warning,
-        5 => RDKafkaLogLevel::Notice,
-        6 => RDKafkaLogLevel::Info,
-        _ => RDKafkaLogLevel::Debug,
     }
 }

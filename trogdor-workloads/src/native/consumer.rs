@@ -1,0 +1,335 @@
+//! Records received in batches: what full rate needs and the binding, with a call and a reference
+//! count per record, does not offer. What is read, and what is made of it, is decided elsewhere.
+
+#![expect(unsafe_code, reason = "calls of the C interface")]
+
+use std::collections::VecDeque;
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::marker::PhantomData;
+use std::ptr::{self, NonNull};
+use std::slice;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::bindings::*;
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::types::{RDKafkaRespErr, RDKafkaType};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::queue::Queue;
+use super::{error_code, log_level};
+use crate::client_config::Translated;
+use crate::kafka::{ClientLog, client_config, refusal};
+
+/// Errors of the client that nobody has looked at yet; older ones are in the log only.
+const TROUBLES_MAX: usize = 100;
+
+/// What went wrong, as librdkafka says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    pub(crate) code: RDKafkaErrorCode,
+    pub(crate) reason: String,
+}
+
+/// A consumer that gives records in batches. Rebalances are followed by librdkafka itself.
+///
+/// # Invariants
+/// 1. **No message outlives its batch.** All are given back at the next call of
+///    [`take`](Self::take), and before the queue and the client are dropped; a [`Batch`] borrows the
+///    consumer until then.
+/// 2. **No handle outlives the client.** Messages and queue are dropped before `client`, whose end
+///    leaves the group and waits for that.
+/// 3. **The callbacks' context outlives the client**, which holds it by a reference count and drops
+///    it after its native part.
+pub(crate) struct BatchConsumer {
+    // Dropped in this order, see the invariants.
+    messages: Messages,
+    queue: Queue,
+    client: Client<Context>,
+}
+
+impl BatchConsumer {
+    /// Makes a consumer; it connects when it is used.
+    ///
+    /// # Errors
+    /// What librdkafka says about the settings.
+    pub(crate) fn new(translated: &Translated) -> Result<BatchConsumer, String> {
+        let config = client_config(translated);
+        let native = config.create_native_config().map_err(|error| refusal(&error))?;
+        // SAFETY: the configuration is valid and ours until `Client::new` takes it. The functions are
+        // as librdkafka wants them; what they are given as opaque is set by `Client::new`.
+        unsafe {
+            rd_kafka_conf_set_log_cb(native.ptr(), Some(on_log));
+            rd_kafka_conf_set_error_cb(native.ptr(), Some(on_error));
+        }
+        let client = Client::new(&config, native, RDKafkaType::RD_KAFKA_CONSUMER, Context::default())
+            .map_err(|error| refusal(&error))?;
+        if let Some(credentials) = &translated.ours.sasl_credentials {
+            super::set_credentials(&client, credentials)?;
+        }
+        // SAFETY: the handle is valid as long as the client; the reference that the second call gives
+        // is ours, and dropped before the client is (invariant 2).
+        let queue = unsafe {
+            rd_kafka_poll_set_consumer(client.native_ptr());
+            Queue::own(rd_kafka_queue_get_consumer(client.native_ptr()))
+        };
+        let queue = queue.ok_or("a consumer needs a group.id")?;
+        Ok(BatchConsumer { messages: Messages(Vec::new()), queue, client })
+    }
+
+    /// Joins the group for these topics.
+    ///
+    /// # Errors
+    /// What librdkafka says.
+    pub(crate) fn subscribe(&self, topics: &[String]) -> Result<(), String> {
+        let mut list = TopicPartitionList::with_capacity(topics.len());
+        for topic in topics {
+            list.add_topic_unassigned(topic);
+        }
+        // SAFETY: client and list are valid and borrowed for the call, which copies the list.
+        check(unsafe { rd_kafka_subscribe(self.client.native_ptr(), list.ptr()) })
+    }
+
+    /// Reads exactly these partitions, each from an offset.
+    ///
+    /// # Errors
+    /// What librdkafka says.
+    pub(crate) fn assign<'p>(
+        &self,
+        partitions: impl IntoIterator<Item = (&'p str, i32, Offset)>,
+    ) -> Result<(), String> {
+        let mut list = TopicPartitionList::new();
+        for (topic, partition, offset) in partitions {
+            list.add_partition_offset(topic, partition, offset).map_err(|error| error.to_string())?;
+        }
+        // SAFETY: as in `subscribe`.
+        check(unsafe { rd_kafka_assign(self.client.native_ptr(), list.ptr()) })
+    }
+
+    /// The partitions that it reads now.
+    pub(crate) fn assignment(&self) -> Vec<(String, i32)> {
+        let mut list = ptr::null_mut();
+        // SAFETY: the client is valid; the call sets the pointer where it answers "no error".
+        let asked = unsafe { rd_kafka_assignment(self.client.native_ptr(), &mut list) };
+        let Some(list) = NonNull::new(list).filter(|_| asked == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR)
+        else {
+            return Vec::new();
+        };
+        // SAFETY: the list is ours, valid, and destroyed once, after its entries were copied; the
+        // names of its `cnt` entries end with NUL.
+        unsafe {
+            let entries = match (*list.as_ptr()).cnt {
+                0 => &[],
+                count => slice::from_raw_parts((*list.as_ptr()).elems, count as usize),
+            };
+            let name = |topic: *const c_char| CStr::from_ptr(topic).to_string_lossy().into_owned();
+            let named = entries.iter().map(|entry| (name(entry.topic), entry.partition)).collect();
+            rd_kafka_topic_partition_list_destroy(list.as_ptr());
+            named
+        }
+    }
+
+    /// Waits for the first record, at most this long (whole milliseconds), and takes what is there by
+    /// then, at most `max` records. Serves the client's errors and log lines too.
+    pub(crate) fn take(&mut self, max: usize, wait: Duration) -> Batch<'_> {
+        self.messages.give_back();
+        let wait_ms = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
+        // Given room for more, the first call would go on waiting until all of it is filled.
+        let found = self.messages.fill(&self.queue, max.min(1), wait_ms);
+        if found > 0 && max > 1 {
+            self.messages.fill(&self.queue, max - 1, 0);
+        }
+        let troubles = self.client.context().troubles();
+        Batch { troubles: troubles.into(), messages: self.messages.0.iter(), _batch: PhantomData }
+    }
+
+    /// Commits what was taken so far, and waits for that. Nothing to commit is no error.
+    ///
+    /// # Errors
+    /// What librdkafka says.
+    pub(crate) fn commit(&self) -> Result<(), String> {
+        // SAFETY: the client is valid; a null list stands for all that was taken.
+        let answer = unsafe { rd_kafka_commit(self.client.native_ptr(), ptr::null(), 0) };
+        match answer {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__NO_OFFSET => Ok(()),
+            answer => check(answer),
+        }
+    }
+}
+
+fn check(answer: RDKafkaRespErr) -> Result<(), String> {
+    match RDKafkaErrorCode::from(answer) {
+        RDKafkaErrorCode::NoError => Ok(()),
+        code => Err(code.to_string()),
+    }
+}
+
+/// Messages that were taken and not given back yet.
+struct Messages(Vec<*mut rd_kafka_message_t>);
+
+// SAFETY: a message belongs to whoever took it and may be looked at and given back on any thread.
+unsafe impl Send for Messages {}
+
+impl Messages {
+    fn fill(&mut self, queue: &Queue, max: usize, wait_ms: i32) -> usize {
+        let free = self.0.len();
+        self.0.reserve(max);
+        // SAFETY: the queue is valid; behind the vector's length there is room for `max` pointers,
+        // of which the call sets as many as it says.
+        unsafe {
+            let room = self.0.as_mut_ptr().add(free);
+            let found = rd_kafka_consume_batch_queue(queue.as_ptr(), wait_ms, room, max).max(0) as usize;
+            self.0.set_len(free + found);
+            found
+        }
+    }
+
+    fn give_back(&mut self) {
+        for message in self.0.drain(..) {
+            // SAFETY: it is ours, and nobody looks at it any more: a batch borrows the consumer.
+            unsafe { rd_kafka_message_destroy(message) }
+        }
+    }
+}
+
+impl Drop for Messages {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+/// What one call brought: first what went wrong with the client, then records and what went wrong
+/// between them.
+pub(crate) struct Batch<'a> {
+    troubles: VecDeque<Trouble>,
+    messages: slice::Iter<'a, *mut rd_kafka_message_t>,
+    _batch: PhantomData<Received<'a>>,
+}
+
+impl<'a> Iterator for Batch<'a> {
+    type Item = Result<Received<'a>, Trouble>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(trouble) = self.troubles.pop_front() {
+            return Some(Err(trouble));
+        }
+        let message: *const rd_kafka_message_t = *self.messages.next()?;
+        // SAFETY: the message is valid until the consumer, which 'a borrows, takes the next batch.
+        // The text of an error lives as long.
+        unsafe {
+            let Some(code) = error_code(message) else { return Some(Ok(Received(&*message))) };
+            let reason = CStr::from_ptr(rd_kafka_message_errstr(message)).to_string_lossy().into_owned();
+            Some(Err(Trouble { code, reason }))
+        }
+    }
+}
+
+/// A record.
+#[derive(Clone, Copy)]
+pub(crate) struct Received<'a>(&'a rd_kafka_message_t);
+
+impl<'a> Received<'a> {
+    /// `None` for a null key.
+    pub(crate) fn key(self) -> Option<&'a [u8]> {
+        // SAFETY: it points to that many bytes of the message, which 'a borrows.
+        unsafe { bytes(self.0.key, self.0.key_len) }
+    }
+
+    /// `None` for a null value.
+    pub(crate) fn value(self) -> Option<&'a [u8]> {
+        // SAFETY: as for the key.
+        unsafe { bytes(self.0.payload, self.0.len) }
+    }
+
+    pub(crate) fn partition(self) -> i32 {
+        self.0.partition
+    }
+
+    pub(crate) fn topic(self) -> &'a str {
+        // SAFETY: a record has a topic, whose name ends with NUL and lives at least as long.
+        let name = unsafe { CStr::from_ptr(rd_kafka_topic_name(self.0.rkt)) };
+        name.to_str().unwrap_or("")
+    }
+
+    /// Whether this is of the same topic and partition. Quicker than looking at the name.
+    pub(crate) fn is_beside(self, other: Received<'_>) -> bool {
+        ptr::eq(self.0.rkt, other.0.rkt) && self.0.partition == other.0.partition
+    }
+
+    /// Milliseconds since the epoch, by the producer's or the broker's clock.
+    pub(crate) fn timestamp_ms(self) -> Option<i64> {
+        let mut kind = rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        // SAFETY: the message is valid; the call sets the kind.
+        let ms = unsafe { rd_kafka_message_timestamp(self.0, &mut kind) };
+        (kind != rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE).then_some(ms)
+    }
+
+    /// The value of the last header of this name.
+    pub(crate) fn header(self, name: &CStr) -> Option<&'a [u8]> {
+        let (mut headers, mut value, mut len) = (ptr::null_mut(), ptr::null(), 0);
+        // SAFETY: the message is valid, and owns the headers that the first call finds; the second one
+        // points to bytes of theirs. Both set what they are given where they answer "no error".
+        unsafe {
+            if rd_kafka_message_headers(self.0, &mut headers) != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                return None;
+            }
+            let found = rd_kafka_header_get_last(headers, name.as_ptr(), &mut value, &mut len);
+            if found != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                return None;
+            }
+            bytes(value, len)
+        }
+    }
+}
+
+/// # Safety
+/// What is not null points to that many bytes that live as long as 'a.
+unsafe fn bytes<'a>(start: *const c_void, len: usize) -> Option<&'a [u8]> {
+    // SAFETY: by the caller.
+    (!start.is_null()).then(|| unsafe { slice::from_raw_parts(start.cast(), len) })
+}
+
+/// Where the client's callbacks lead: to the log, and errors to the next batch too.
+#[derive(Default)]
+struct Context(Mutex<VecDeque<Trouble>>);
+
+impl Context {
+    fn troubles(&self) -> VecDeque<Trouble> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl ClientContext for Context {}
+
+/// # Safety
+/// librdkafka calls this with a client whose opaque is a [`Context`], and texts that end with NUL.
+unsafe extern "C" fn on_error(
+    _client: *mut rd_kafka_t,
+    code: c_int,
+    reason: *const c_char,
+    context: *mut c_void,
+) {
+    let code = RDKafkaRespErr::try_from(code).map_or(RDKafkaErrorCode::Unknown, RDKafkaErrorCode::from);
+    // SAFETY: by the caller; the context lives as long as the client (invariant 3), and is shared.
+    let (reason, context) = unsafe { (CStr::from_ptr(reason), &*context.cast::<Context>()) };
+    let reason = reason.to_string_lossy().trim().to_owned();
+    ClientLog.error(KafkaError::Global(code), &reason);
+    let mut troubles = context.0.lock().unwrap_or_else(PoisonError::into_inner);
+    if troubles.len() < TROUBLES_MAX {
+        troubles.push_back(Trouble { code, reason });
+    }
+}
+
+/// # Safety
+/// librdkafka calls this with texts that end with NUL.
+unsafe extern "C" fn on_log(
+    _client: *const rd_kafka_t,
+    level: c_int,
+    facility: *const c_char,
+    text: *const c_char,
+) {
+    // SAFETY: by the caller.
+    let (facility, text) = unsafe { (CStr::from_ptr(facility), CStr::from_ptr(text)) };
+    ClientLog.log(log_level(level), facility.to_string_lossy().trim(), text.to_string_lossy().trim());
+}
