@@ -20,14 +20,10 @@ use trogdor_core::{
 pub use status::{Interval, ProduceBenchStatus};
 
 use crate::client_config::{JavaProperties, PROPERTIES, Role, Translated, merge, translate};
-use crate::created_topics::{CreatedTopics, RecordingAdmin};
-use crate::embedded::EmbeddedBroker;
 use crate::generators::{PAYLOAD, PayloadGenerator, TRANSACTION, TransactionGenerator};
 use crate::hot_thread::{HotThread, StopFlag};
-use crate::kafka::resolve;
 use crate::pace::{DEFAULT_PER_SEC, Pace};
-use crate::topic_admin::{KafkaAdmin, TopicAdmin};
-use crate::topic_setup::{Setup, TopicSetup};
+use crate::topic_setup::{self, Setup};
 use crate::topics::{PartitionsSpec, TOPICS, TopicsSpec};
 use sender::{Job, Target};
 
@@ -295,30 +291,8 @@ fn ending(reason: StopReason) -> &'static str {
 
 impl ProduceBenchWorker {
     async fn set_up_topics(&self, ctx: &WorkerContext) -> Result<Setup, String> {
-        let translated = self.spec.admin_settings()?;
-        resolve(&translated).await?;
-        let topics = self.spec.topics()?;
-        let topics: Vec<_> = topics.iter().map(|(name, spec)| (name.as_str(), *spec)).collect();
-        let admin = self.admin(&translated, ctx)?;
-        let recorder = ctx.extensions.get::<CreatedTopics>();
-        let admin: Arc<dyn TopicAdmin> = match recorder {
-            Some(created) => Arc::new(RecordingAdmin::new(admin, created, translated.clone())),
-            None => admin,
-        };
-        ctx.status.set(format!("Creating {} topic(s)", topics.len()));
-        let retries = translated.ours.retries;
-        let setup = TopicSetup { admin: &*admin, clock: &*ctx.clock, retries };
-        let mut setup = setup.run(&topics).await?;
-        ctx.status.set(format!("Created {} topic(s)", topics.len()));
-        setup.warnings.extend(translated.notes.iter().map(|note| format!("admin client: {note}")));
-        Ok(setup)
-    }
-
-    fn admin(&self, translated: &Translated, ctx: &WorkerContext) -> Result<Arc<dyn TopicAdmin>, String> {
-        match ctx.extensions.get::<EmbeddedBroker>() {
-            Some(broker) if broker.bootstrap() == self.spec.bootstrap_servers => Ok(broker),
-            _ => Ok(Arc::new(KafkaAdmin::new(translated)?)),
-        }
+        let settings = self.spec.admin_settings()?;
+        topic_setup::for_worker(ctx, &self.spec.bootstrap_servers, &settings, &self.spec.topics()?).await
     }
 
     fn job(&self, ctx: &WorkerContext, setup: Setup) -> Result<Job, String> {

@@ -2,12 +2,18 @@
 //! compare what was there before, and wait until every partition takes writes. Topics are never
 //! changed and never deleted here.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use indexmap::IndexMap;
 use tokio::time::sleep;
-use trogdor_core::Clock;
+use trogdor_core::{Clock, WorkerContext};
 
-use crate::topic_admin::{Creation, Replicas, TopicAdmin};
+use crate::client_config::Translated;
+use crate::created_topics::{CreatedTopics, RecordingAdmin};
+use crate::embedded::EmbeddedBroker;
+use crate::kafka::resolve;
+use crate::topic_admin::{Creation, KafkaAdmin, Replicas, TopicAdmin};
 use crate::topics::PartitionsSpec;
 
 /// Topics per request, as the original sends them.
@@ -28,6 +34,32 @@ pub(crate) struct Setup {
     pub created: Vec<String>,
     /// What is not as asked for but does not keep the task from running.
     pub warnings: Vec<String>,
+}
+
+/// Brings a worker's topics into being and tells so in its status. `bootstrap` is the cluster as the
+/// spec names it, by which the embedded broker is recognised.
+pub(crate) async fn for_worker(
+    ctx: &WorkerContext,
+    bootstrap: &str,
+    settings: &Translated,
+    topics: &IndexMap<String, &PartitionsSpec>,
+) -> Result<Setup, String> {
+    resolve(settings).await?;
+    let topics: Vec<_> = topics.iter().map(|(name, spec)| (name.as_str(), *spec)).collect();
+    let admin: Arc<dyn TopicAdmin> = match ctx.extensions.get::<EmbeddedBroker>() {
+        Some(broker) if broker.bootstrap() == bootstrap => broker,
+        _ => Arc::new(KafkaAdmin::new(settings)?),
+    };
+    let admin: Arc<dyn TopicAdmin> = match ctx.extensions.get::<CreatedTopics>() {
+        Some(created) => Arc::new(RecordingAdmin::new(admin, created, settings.clone())),
+        None => admin,
+    };
+    ctx.status.set(format!("Creating {} topic(s)", topics.len()));
+    let setup = TopicSetup { admin: &*admin, clock: &*ctx.clock, retries: settings.ours.retries };
+    let mut setup = setup.run(&topics).await?;
+    ctx.status.set(format!("Created {} topic(s)", topics.len()));
+    setup.warnings.extend(settings.notes.iter().map(|note| format!("admin client: {note}")));
+    Ok(setup)
 }
 
 /// How topics are brought into being.

@@ -119,6 +119,53 @@ impl<C: ProducerContext<DeliveryOpaque = usize>> BatchProducer<C> {
         }
     }
 
+    /// Hands one record over, with a header.
+    ///
+    /// # Errors
+    /// Why it was refused.
+    pub(crate) fn send_with_header(
+        &self,
+        topic: TopicNumber,
+        partition: i32,
+        record: &Record<'_>,
+        (name, header): (&CStr, &[u8]),
+    ) -> Result<(), RDKafkaErrorCode> {
+        use rd_kafka_vtype_t as Type;
+        let bytes = |bytes| {
+            let (ptr, size) = address(bytes);
+            rd_kafka_vu_s__bindgen_ty_1 { mem: rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr, size } }
+        };
+        let header = rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_2 {
+            name: name.as_ptr(),
+            val: header.as_ptr().cast(),
+            size: header.len().cast_signed(),
+        };
+        let (rkt, ptr) = (self.topics[topic.0].0.as_ptr(), ptr::without_provenance_mut(record.slot));
+        let arguments = [
+            (Type::RD_KAFKA_VTYPE_RKT, rd_kafka_vu_s__bindgen_ty_1 { rkt }),
+            (Type::RD_KAFKA_VTYPE_PARTITION, rd_kafka_vu_s__bindgen_ty_1 { i32_: partition }),
+            (Type::RD_KAFKA_VTYPE_KEY, bytes(record.key)),
+            (Type::RD_KAFKA_VTYPE_VALUE, bytes(record.value)),
+            (Type::RD_KAFKA_VTYPE_HEADER, rd_kafka_vu_s__bindgen_ty_1 { header }),
+            (Type::RD_KAFKA_VTYPE_MSGFLAGS, rd_kafka_vu_s__bindgen_ty_1 { i: RD_KAFKA_MSG_F_COPY }),
+            (Type::RD_KAFKA_VTYPE_OPAQUE, rd_kafka_vu_s__bindgen_ty_1 { ptr }),
+        ];
+        let arguments = arguments.map(|(vtype, u)| rd_kafka_vu_t { vtype, u });
+        // SAFETY: the client is there and the topic open (invariant 2). Each argument holds the member
+        // of the union that its type stands for; all that they point to outlives the call, which
+        // copies it. What comes back is null or an error that is ours, destroyed once.
+        unsafe {
+            let client = self.producer.client().native_ptr();
+            let Some(error) = NonNull::new(rd_kafka_produceva(client, arguments.as_ptr(), arguments.len()))
+            else {
+                return Ok(());
+            };
+            let code = RDKafkaErrorCode::from(rd_kafka_error_code(error.as_ptr()));
+            rd_kafka_error_destroy(error.as_ptr());
+            Err(code)
+        }
+    }
+
     /// What became of each record that was handed over last, in their order: its slot, and why it
     /// was refused.
     pub(crate) fn outcomes(&self) -> Outcomes<'_> {
