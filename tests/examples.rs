@@ -57,6 +57,7 @@ async fn every_example_spec_runs() {
         "full_rate_produce_bench.json",
         "no_op.json",
         "produce_bench.json",
+        "round_trip.json",
         "transactional_produce_bench.json",
     ];
     assert_eq!(names, expected);

@@ -61,6 +61,21 @@ fn connection_stress(produced: &str) -> String {
     .to_string()
 }
 
+/// Over the topic of a ProduceBench, whose records are not to be taken for its own.
+fn round_trip(produced: &str) -> String {
+    let produced: Value = serde_json::from_str(produced).unwrap();
+    json!({
+        "class": "org.apache.kafka.trogdor.workload.RoundTripWorkloadSpec",
+        "durationMs": 60_000,
+        "clientNode": "node0",
+        "bootstrapServers": produced["bootstrapServers"],
+        "targetMessagesPerSec": 2000,
+        "maxMessages": 1000,
+        "activeTopics": produced["activeTopics"],
+    })
+    .to_string()
+}
+
 fn external_command() -> String {
     json!({
         "class": "org.apache.kafka.trogdor.workload.ExternalCommandSpec",
@@ -100,6 +115,7 @@ async fn run_all(target: &str, test: &str) {
         ("bench", bench.clone()),
         ("consume", consume_bench(&bench)),
         ("connect", connection_stress(&bench)),
+        ("round", round_trip(&bench)),
         ("command", external_command()),
     ];
     for (id, spec) in tasks {
@@ -119,6 +135,10 @@ async fn run_all(target: &str, test: &str) {
             assert!(state["status"]["totalConnections"].as_i64() > Some(5), "{state}");
             assert_eq!(state["status"]["totalFailedConnections"], 0, "{state}");
             assert!(state["status"]["connectsPerSec"].is_f64(), "{state}");
+        }
+        if id == "round" {
+            let status = &state["status"];
+            assert_eq!((&status["totalUniqueSent"], &status["totalReceived"]), (&json!(1000), &json!(1000)));
         }
         if id == "command" {
             let told = json!({"id": "command", "workload": {"any": ["thing", 1, null]}});

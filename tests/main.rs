@@ -12,6 +12,7 @@ mod external_command;
 mod interop;
 mod produce_bench;
 mod rest;
+mod round_trip;
 mod run;
 mod support;
 mod workspace;

@@ -10,18 +10,17 @@
 //! `cargo bench -p trogdor-bin --bench produce -- --pairs 5 --records 4000000`
 
 mod figures;
+mod processes;
 
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Duration;
 
 use clap::Parser;
-use nix::sys::resource::{UsageWho, getrusage};
 use serde_json::{Map, Value, json};
-use tokio::process::Command;
 use trogdor_lab::{JavaTool, Kafka};
 
 use figures::{Failure, Figures, Table};
+use processes::trogdor_run;
 
 const VERSION: &str = "4.3.1";
 const TOPIC: &str = "bench";
@@ -204,23 +203,10 @@ impl Bench {
 
     /// Records per second and CPU time of `trogdor run`.
     async fn ours(&self, records: u64) -> Result<(f64, Duration), Failure> {
-        let spec = self.spec(records).to_string();
-        let before = children_cpu()?;
-        let output = Command::new(env!("CARGO_BIN_EXE_trogdor"))
-            .args(["run", "--quiet", "--json", "--bootstrap", self.kafka.bootstrap(), &spec])
-            .env_remove("RUST_LOG")
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output()
-            .await?;
-        // No other child ends meanwhile.
-        let cpu = children_cpu()?.saturating_sub(before);
-        let result: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        let status = &result["tasks"]["task"]["status"];
-        let sent = status["totalSent"].as_u64();
-        match (output.status.success(), sent, status["messagesPerSec"].as_f64()) {
-            (true, Some(sent), Some(rate)) if sent == records => Ok((rate, cpu)),
-            _ => Err(format!("{result} {}", String::from_utf8_lossy(&output.stderr)).into()),
+        let (status, cpu) = trogdor_run(self.kafka.bootstrap(), &self.spec(records)).await?;
+        match (status["totalSent"].as_u64(), status["messagesPerSec"].as_f64()) {
+            (Some(sent), Some(rate)) if sent == records => Ok((rate, cpu)),
+            _ => Err(status.to_string().into()),
         }
     }
 
@@ -303,14 +289,6 @@ fn summary(stdout: &str, records: &str) -> Option<f64> {
     let (sent, rest) = line.split_once(" records sent, ")?;
     let (rate, _) = rest.split_once(" records/sec")?;
     rate.parse().ok().filter(|_| sent == records)
-}
-
-/// User and system time of all child processes that have ended.
-fn children_cpu() -> Result<Duration, Failure> {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    let [user, system] = [usage.user_time(), usage.system_time()]
-        .map(|time| Duration::new(time.tv_sec() as u64, time.tv_usec() as u32 * 1000));
-    Ok(user + system)
 }
 
 fn print_tables(rows: &[Row]) {

@@ -164,8 +164,6 @@ impl TaskSpec for ConnectionStressSpec {
 
 /// More sockets at a time than this run into the limits of a process.
 const THREADS_MAX: i32 = 5000;
-/// How many causes of failure are told apart.
-const CAUSES_MAX: usize = 20;
 
 impl ConnectionStressSpec {
     fn settings(&self) -> Result<Translated, String> {
@@ -261,8 +259,7 @@ impl Book {
             Ok(()) => self.times.record_ns(took_ns),
             Err(cause) => {
                 self.failed += 1;
-                let known = self.errors.contains_key(&cause) || self.errors.len() < CAUSES_MAX;
-                *self.errors.entry(if known { cause } else { "other".to_owned() }).or_default() += 1;
+                crate::status::count_cause(&mut self.errors, &cause);
             }
         }
     }

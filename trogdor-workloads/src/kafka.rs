@@ -46,6 +46,13 @@ pub(crate) async fn resolve(translated: &Translated) -> Result<(), String> {
     }
 }
 
+/// Whether a client's statistics say that its idempotent producer has its id. One field is looked for;
+/// reading the whole document, which lists every partition, would cost more than what it tells.
+pub(crate) fn tells_producer_id(statistics: &[u8]) -> bool {
+    const ASSIGNED: &[u8] = br#""idemp_state": "Assigned""#;
+    statistics.windows(ASSIGNED.len()).any(|window| window == ASSIGNED)
+}
+
 /// Sends what librdkafka says to the log.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ClientLog;

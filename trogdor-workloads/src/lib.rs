@@ -21,6 +21,7 @@ mod client_config;
 mod clock;
 mod connection_stress;
 mod consume_bench;
+mod consumer_errors;
 mod created_topics;
 mod embedded;
 mod external_command;
@@ -32,6 +33,7 @@ mod native;
 mod pace;
 mod produce_bench;
 mod record_processor;
+mod round_trip;
 mod status;
 mod topic_admin;
 mod topic_setup;
@@ -58,9 +60,15 @@ pub use latency::{Latencies, LatencySummary};
 pub use pace::Pace;
 pub use produce_bench::{Interval, PRODUCE_BENCH, ProduceBenchSpec, ProduceBenchStatus};
 pub use record_processor::{AgesStatus, RecordProcessor};
+pub use round_trip::{ROUND_TRIP, RangesStatus, RoundTripSpec, RoundTripStatus};
 pub use topic_admin::{Creation, Replicas, TopicAdmin};
 pub use topics::{MAX_NAMES, MAX_PARTITIONS, PARTITIONS, PartitionsSpec, TOPICS, TopicsSpec};
 
 /// What this crate adds to a catalog.
-pub const CATALOG: &[TaskClass] =
-    &[connection_stress::CLASS, consume_bench::CLASS, external_command::CLASS, produce_bench::CLASS];
+pub const CATALOG: &[TaskClass] = &[
+    connection_stress::CLASS,
+    consume_bench::CLASS,
+    external_command::CLASS,
+    produce_bench::CLASS,
+    round_trip::CLASS,
+];

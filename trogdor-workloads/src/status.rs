@@ -1,5 +1,14 @@
 //! What keeps statuses small, whatever happens.
 
+use std::collections::BTreeMap;
+
+/// Counts a cause of failure. Causes beyond the first twenty are counted together.
+pub(crate) fn count_cause(causes: &mut BTreeMap<String, u64>, cause: &str) {
+    const CAUSES_MAX: usize = 20;
+    let known = causes.contains_key(cause) || causes.len() < CAUSES_MAX;
+    *causes.entry(if known { cause.to_owned() } else { "other".to_owned() }).or_default() += 1;
+}
+
 /// The first warnings, none of them long, and how many more there are.
 pub(crate) fn bounded(mut warnings: Vec<String>) -> Vec<String> {
     const WARNINGS_MAX: usize = 50;

@@ -13,10 +13,11 @@ use super::broker::Broker;
 use crate::cli::{COUNTS, FAILED, FINE, Out, outcome, statuses};
 
 /// The times of which a row shows the first that there is, and what they are called.
-const TIMES: [(&str, &str); 4] = [
+const TIMES: [(&str, &str); 5] = [
     ("responseTime", "response"),
     ("serviceTime", "service"),
     ("deliveryLatency", "delivery"),
+    ("endToEnd", "end to end"),
     ("connectTime", "connect"),
 ];
 

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rdkafka::Offset;
-use rdkafka::error::RDKafkaErrorCode;
 
 use super::book::Book;
-use crate::client_config::{Ours, Translated};
+use crate::client_config::Translated;
 use crate::clock::{Stopwatch, wall_ms};
+use crate::consumer_errors::fatal;
 use crate::hot_thread::StopFlag;
-use crate::native::{BatchConsumer, Received, Trouble};
+use crate::native::{BatchConsumer, Received};
 use crate::pace::Pace;
 
 /// How long one poll waits; a stop is seen within it.
@@ -198,29 +198,5 @@ impl<'r> Entry<'_, 'r> {
         self.book.received += self.taken;
         self.book.gaps.record_many_ns(gap_ns, self.taken);
         self.taken
-    }
-}
-
-/// What cannot pass by itself ends the task; the rest is for the log, and the client tries again.
-fn fatal(trouble: &Trouble) -> Result<(), String> {
-    use RDKafkaErrorCode as Code;
-    match trouble.code {
-        Code::BrokerTransportFailure
-        | Code::AllBrokersDown
-        | Code::Resolve
-        | Code::OperationTimedOut
-        | Code::RequestTimedOut
-        | Code::PollExceeded
-        | Code::PartitionEOF
-        | Code::NotLeaderForPartition
-        | Code::LeaderNotAvailable
-        | Code::CoordinatorNotAvailable
-        | Code::NotCoordinator
-        | Code::CoordinatorLoadInProgress => {
-            tracing::warn!(reason = trouble.reason, "the consumer goes on");
-            Ok(())
-        }
-        Code::AutoOffsetReset => Err(Ours::NO_RESET_POLICY.trim_end_matches(" for partitions: ").to_owned()),
-        code => Err(code.to_string()),
     }
 }

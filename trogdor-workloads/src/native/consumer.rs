@@ -130,6 +130,28 @@ impl BatchConsumer {
         }
     }
 
+    /// The offset after the last record of a partition that was taken; `None` before the first one.
+    pub(crate) fn position(&self, topic: &str, partition: i32) -> Option<i64> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(topic, partition);
+        // SAFETY: client and list are valid and borrowed for the call, which sets the list's offset.
+        let answer = unsafe { rd_kafka_position(self.client.native_ptr(), list.ptr()) };
+        check(answer).ok()?;
+        match list.elements().first()?.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        }
+    }
+
+    /// Where a partition begins and ends: the offset of its first record, and the one after its last
+    /// record that can be read.
+    ///
+    /// # Errors
+    /// No answer within the limit, or what the cluster says.
+    pub(crate) fn ends(&self, topic: &str, partition: i32, limit: Duration) -> Result<(i64, i64), String> {
+        self.client.fetch_watermarks(topic, partition, limit).map_err(|error| error.to_string())
+    }
+
     /// Waits for the first record, at most this long (whole milliseconds), and takes what is there by
     /// then, at most `max` records. Serves the client's errors and log lines too.
     pub(crate) fn take(&mut self, max: usize, wait: Duration) -> Batch<'_> {
@@ -141,7 +163,7 @@ impl BatchConsumer {
             self.messages.fill(&self.queue, max - 1, 0);
         }
         let troubles = self.client.context().troubles();
-        Batch { troubles: troubles.into(), messages: self.messages.0.iter(), _batch: PhantomData }
+        Batch { troubles, messages: self.messages.0.iter(), _batch: PhantomData }
     }
 
     /// Commits what was taken so far, and waits for that. Nothing to commit is no error.

@@ -14,15 +14,13 @@ use rdkafka::producer::ProducerContext;
 
 use super::status::{Interval, ProduceBenchStatus};
 use crate::clock::Stopwatch;
-use crate::kafka::ClientLog;
+use crate::kafka::{ClientLog, tells_producer_id};
 use crate::latency::Latencies;
 use crate::pace::Pace;
+use crate::status::count_cause;
 
 /// How many intervals a status shows.
 const INTERVALS_SHOWN: usize = 10;
-
-/// Causes beyond this many are counted together, so that a status stays small.
-const CAUSES_MAX: usize = 20;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Slot {
@@ -169,8 +167,7 @@ impl Ledger {
 
     fn count_failure(&mut self, cause: &str) {
         self.failed += 1;
-        let known = self.causes.contains_key(cause) || self.causes.len() < CAUSES_MAX;
-        *self.causes.entry(if known { cause.to_owned() } else { "other".to_owned() }).or_default() += 1;
+        count_cause(&mut self.causes, cause);
     }
 
     pub(super) fn transaction_begun(&mut self) {
@@ -328,11 +325,8 @@ impl ClientContext for Deliveries {
         ClientLog.error(error, reason);
     }
 
-    /// One field is looked for; reading the whole document, which lists every partition, would cost
-    /// more than what it tells.
     fn stats_raw(&self, statistics: &[u8]) {
-        const ASSIGNED: &[u8] = br#""idemp_state": "Assigned""#;
-        if !self.has_producer_id() && statistics.windows(ASSIGNED.len()).any(|window| window == ASSIGNED) {
+        if !self.has_producer_id() && tells_producer_id(statistics) {
             self.has_producer_id.store(true, Ordering::Relaxed);
         }
     }

@@ -1,0 +1,391 @@
+//! RoundTrip: sends records and reads them back, and checks that each one comes back once, unchanged,
+//! by its partition and in order. Spec, controller and the part of the worker that prepares the run
+//! and gathers the figures; both hot loops are in [`sender`] and [`receiver`], what they compare in
+//! [`book`].
+
+mod book;
+mod index_set;
+mod mark;
+mod receiver;
+mod sender;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+use trogdor_core::json::{Field, Kind, Object};
+use trogdor_core::{
+    DURATION_MS, FixedNodes, NodeName, START_MS, Schedule, StatusSlot, TaskClass, TaskController, TaskId,
+    TaskSpec, Worker, WorkerContext, WorkerResult,
+};
+
+pub use status::{RangesStatus, RoundTripStatus};
+
+use crate::client_config::{JavaProperties, PROPERTIES, Role, Translated, merge, translate};
+use crate::clock::Stopwatch;
+use crate::generators::{PAYLOAD, PayloadGenerator};
+use crate::hot_thread::{HotThread, StopFlag};
+use crate::pace::Pace;
+use crate::topic_setup::{self, Setup};
+use crate::topics::{TOPICS, TopicsSpec};
+use book::Book;
+use mark::RunId;
+
+/// The class name of [`RoundTripSpec`].
+pub const ROUND_TRIP: &str = "org.apache.kafka.trogdor.workload.RoundTripWorkloadSpec";
+
+pub(crate) const CLASS: TaskClass = TaskClass {
+    class: ROUND_TRIP,
+    summary: "sends records, reads them back, and checks that none is lost, doubled, changed or out of order",
+    example: r#"{
+  "class": "org.apache.kafka.trogdor.workload.RoundTripWorkloadSpec",
+  "durationMs": 60000,
+  "clientNode": "node0",
+  "bootstrapServers": "localhost:9092",
+  "targetMessagesPerSec": 1000,
+  "maxMessages": 10000,
+  "activeTopics": {"round_trip_topic[0-1]": {"numPartitions": 2, "replicationFactor": 1}}
+}"#,
+    fields: &TABLE,
+};
+
+const FIELDS: &[Field] = &[
+    START_MS,
+    DURATION_MS,
+    Field::new("clientNode", Kind::Text, "", "the node that sends and receives"),
+    Field::new("bootstrapServers", Kind::Text, "", "the cluster, host:port[,host:port …]"),
+    Field::new("commonClientConf", PROPERTIES, "{}", "properties of all clients, by their Java names"),
+    Field::new("adminClientConf", PROPERTIES, "{}", "properties of the admin client, by their Java names"),
+    Field::new("consumerConf", PROPERTIES, "{}", "properties of the consumer, by their Java names"),
+    Field::new("producerConf", PROPERTIES, "{}", "properties of the producer, by their Java names"),
+    Field::new(
+        "targetMessagesPerSec",
+        Kind::Int,
+        "0",
+        "records per second, more than 0; 10000000 or more as fast as they are taken",
+    ),
+    Field::new(
+        "valueGenerator",
+        Kind::Family(&PAYLOAD),
+        "uniformRandom, 32 bytes, seed 123, padding 10",
+        "makes the values",
+    ),
+    Field::new("activeTopics", TOPICS, "{}", "topics to create and use; names may hold ranges, foo[1-3]"),
+    Field::new("maxMessages", Kind::Long, "0", "records to send; 0 or less sends until the end time"),
+];
+
+static TABLE: Object = Object::new("RoundTripWorkloadSpec", FIELDS);
+
+/// What to send and read back, and how fast.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RoundTripSpec {
+    /// Wanted start, milliseconds since the epoch.
+    pub start_ms: i64,
+    /// How long it may run, milliseconds.
+    pub duration_ms: i64,
+    /// The node that sends and receives.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub client_node: String,
+    /// The cluster.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub bootstrap_servers: String,
+    /// Java properties of all clients.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub common_client_conf: JavaProperties,
+    /// Java properties of the admin client.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub admin_client_conf: JavaProperties,
+    /// Java properties of the consumer.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub consumer_conf: JavaProperties,
+    /// Java properties of the producer.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub producer_conf: JavaProperties,
+    /// Records per second, more than 0; 10,000,000 or more for no limit.
+    pub target_messages_per_sec: i32,
+    /// Makes the values.
+    pub value_generator: PayloadGenerator,
+    /// Topics to create and use.
+    pub active_topics: TopicsSpec,
+    /// Records to send; 0 or less for no end but the end time.
+    pub max_messages: i64,
+}
+
+impl Default for RoundTripSpec {
+    fn default() -> RoundTripSpec {
+        RoundTripSpec {
+            start_ms: 0,
+            duration_ms: 0,
+            client_node: String::new(),
+            bootstrap_servers: String::new(),
+            common_client_conf: IndexMap::new(),
+            admin_client_conf: IndexMap::new(),
+            consumer_conf: IndexMap::new(),
+            producer_conf: IndexMap::new(),
+            target_messages_per_sec: 0,
+            value_generator: PayloadGenerator::UniformRandom { size: 32, seed: 123, padding: 10 },
+            active_topics: TopicsSpec::default(),
+            max_messages: 0,
+        }
+    }
+}
+
+#[typetag::serde(name = "org.apache.kafka.trogdor.workload.RoundTripWorkloadSpec")]
+impl TaskSpec for RoundTripSpec {
+    fn schedule(&self) -> Schedule {
+        Schedule { start_ms: self.start_ms, duration_ms: self.duration_ms }
+    }
+
+    fn controller(&self) -> Result<Box<dyn TaskController>, String> {
+        Ok(Box::new(FixedNodes(self.named_nodes())))
+    }
+
+    fn worker(&self, _task: &TaskId) -> Result<Box<dyn Worker>, String> {
+        Ok(Box::new(RoundTripWorker { spec: self.clone() }))
+    }
+
+    fn named_nodes(&self) -> Vec<NodeName> {
+        vec![NodeName::from(self.client_node.as_str())]
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.target_messages_per_sec <= 0 {
+            problems.push("Can't have targetMessagesPerSec <= 0.".to_owned());
+        }
+        match self.active_topics.expand() {
+            Ok(topics) if topics.is_empty() => {
+                problems.push("You must specify at least one active topic.".to_owned());
+            }
+            _ => problems.extend(self.active_topics.problems()),
+        }
+        problems.extend(self.value_generator.problems().iter().map(|text| format!("valueGenerator: {text}")));
+        problems.extend(self.producer_settings("task").err());
+        problems.extend(self.consumer_settings("task").err());
+        problems.extend(self.admin_settings().err());
+        problems
+    }
+}
+
+/// Clients made by one worker; Java counts them per process to make ids.
+const CLIENT_NUMBER: u32 = 1;
+
+impl RoundTripSpec {
+    /// The original also makes its buffers small, to bound its memory. Here the number of records in
+    /// flight is bounded.
+    fn producer_settings(&self, task: &str) -> Result<Translated, String> {
+        let defaults = [
+            ("bootstrap.servers", self.bootstrap_servers.as_str()),
+            ("client.id", &format!("producer.{task}")),
+            ("acks", "all"),
+            ("request.timeout.ms", "105000"),
+        ];
+        self.settings(&defaults, &self.producer_conf, Role::Producer)
+    }
+
+    fn consumer_settings(&self, task: &str) -> Result<Translated, String> {
+        let defaults = [
+            ("bootstrap.servers", self.bootstrap_servers.as_str()),
+            ("client.id", &format!("consumer.{task}")),
+            ("group.id", &format!("round-trip-consumer-group-{task}")),
+            ("auto.offset.reset", "earliest"),
+            ("request.timeout.ms", "105000"),
+            ("max.poll.interval.ms", "100000"),
+        ];
+        self.settings(&defaults, &self.consumer_conf, Role::Consumer)
+    }
+
+    fn admin_settings(&self) -> Result<Translated, String> {
+        let defaults =
+            [("bootstrap.servers", self.bootstrap_servers.as_str()), ("request.timeout.ms", "25000")];
+        self.settings(&defaults, &self.admin_client_conf, Role::Admin)
+    }
+
+    fn settings(
+        &self,
+        defaults: &[(&str, &str)],
+        own: &JavaProperties,
+        role: Role,
+    ) -> Result<Translated, String> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let defaults: JavaProperties = defaults.iter().map(owned).collect();
+        let java = merge(&defaults, &self.common_client_conf, own);
+        translate(&java, role, CLIENT_NUMBER).map_err(|errors| errors.to_string())
+    }
+
+    /// All partitions, in turn of which records are sent.
+    fn lanes(&self) -> Result<Arc<[Lane]>, String> {
+        let topics = self.active_topics.expand()?;
+        let lanes = topics.iter().flat_map(|(topic, spec)| {
+            spec.partitions().map(|partition| Lane { topic: topic.clone(), partition }).collect::<Vec<_>>()
+        });
+        Ok(lanes.collect())
+    }
+
+    fn messages_max(&self) -> Option<u64> {
+        u64::try_from(self.max_messages).ok().filter(|max| *max > 0)
+    }
+}
+
+/// A partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Lane {
+    topic: String,
+    partition: i32,
+}
+
+#[derive(Debug)]
+struct RoundTripWorker {
+    spec: RoundTripSpec,
+}
+
+#[async_trait]
+impl Worker for RoundTripWorker {
+    async fn run(self: Box<Self>, ctx: WorkerContext) -> WorkerResult {
+        let settings = self.spec.admin_settings()?;
+        let topics = self.spec.active_topics.expand()?;
+        let bootstrap = &self.spec.bootstrap_servers;
+        let setup = tokio::select! {
+            setup = topic_setup::for_worker(&ctx, bootstrap, &settings, &topics) => setup?,
+            _ = ctx.stop.stopped() => {
+                let ended_early = Some("ended before the first message".to_owned());
+                ctx.status.set(RoundTripStatus { ended_early, ..RoundTripStatus::default() });
+                return Ok(());
+            }
+        };
+        Ok(RoundTrip::prepare(&self.spec, setup, &ctx)?.run(&ctx).await?)
+    }
+}
+
+/// A run whose topics are there.
+struct RoundTrip {
+    book: Arc<Book>,
+    flag: Arc<StopFlag>,
+    receiver: receiver::Job,
+    sender: sender::Job,
+    /// Told by the receiver when sending may begin.
+    ready: oneshot::Receiver<()>,
+    teller: Teller,
+}
+
+/// Makes statuses of the book.
+struct Teller {
+    book: Arc<Book>,
+    slot: StatusSlot,
+    messages_max: Option<u64>,
+    is_idempotent: bool,
+    warnings: Vec<String>,
+}
+
+impl RoundTrip {
+    fn prepare(spec: &RoundTripSpec, setup: Setup, ctx: &WorkerContext) -> Result<RoundTrip, String> {
+        let mut for_producer = spec.producer_settings(ctx.task.as_str())?;
+        let for_consumer = spec.consumer_settings(ctx.task.as_str())?;
+        let mut warnings = setup.warnings;
+        warnings.extend(for_producer.notes.iter().map(|note| format!("producer: {note}")));
+        warnings.extend(for_consumer.notes.iter().map(|note| format!("consumer: {note}")));
+        let lanes = spec.lanes()?;
+        let interval_ms = lanes.len().clamp(50, 5000).to_string();
+        for_producer.librdkafka.entry("statistics.interval.ms".to_owned()).or_insert(interval_ms);
+        let (run, watch, grace) = (RunId::new(), Stopwatch::start(), ctx.grace);
+        let book = Arc::new(Book::new(lanes.len()));
+        let (told, ready) = oneshot::channel();
+        let teller = Teller {
+            book: book.clone(),
+            slot: ctx.status.clone(),
+            messages_max: spec.messages_max(),
+            is_idempotent: sender::is_idempotent(&for_producer),
+            warnings: crate::status::bounded(warnings),
+        };
+        let receiver = receiver::Job {
+            translated: for_consumer,
+            lanes: lanes.clone(),
+            run,
+            watch,
+            grace,
+            book: book.clone(),
+            ready: told,
+        };
+        let sender = sender::Job {
+            translated: for_producer,
+            lanes,
+            pace: Pace::from_spec(spec.target_messages_per_sec, false),
+            messages_max: spec.messages_max(),
+            values: spec.value_generator.start()?,
+            run,
+            watch,
+            grace,
+            book: book.clone(),
+        };
+        Ok(RoundTrip { book, flag: Arc::default(), receiver, sender, ready, teller })
+    }
+
+    /// Runs both sides to their ends and tells how it went.
+    async fn run(self, ctx: &WorkerContext) -> Result<(), String> {
+        let RoundTrip { book, flag, receiver, sender, ready, teller } = self;
+        let both = run_both(receiver, sender, ready, &book, &flag);
+        let mut both = std::pin::pin!(both);
+        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        let mut is_stopping = false;
+        let result = loop {
+            tokio::select! {
+                result = &mut both => break result,
+                _ = ticks.tick() => drop(teller.tell(None)),
+                _ = ctx.stop.stopped(), if !is_stopping => {
+                    is_stopping = true;
+                    flag.stop();
+                }
+            }
+        };
+        let status = teller.tell(Some(&result));
+        match (result, status.verdict(teller.is_idempotent)) {
+            (Ok(()), verdict) => verdict,
+            (Err(error), Ok(())) => Err(error),
+            (Err(error), Err(verdict)) => Err(format!("{error}; {verdict}")),
+        }
+    }
+}
+
+/// An error of one side ends the other.
+async fn run_both(
+    receiver: receiver::Job,
+    sender: sender::Job,
+    ready: oneshot::Receiver<()>,
+    book: &Book,
+    flag: &Arc<StopFlag>,
+) -> Result<(), String> {
+    let receive = move |flag: &StopFlag| receiver::receive(receiver, flag);
+    let mut receiving = HotThread::spawn("round-trip-receive", flag.clone(), receive)?;
+    let Ok(()) = ready.await else { return receiving.ended().await };
+    let send = move |flag: &StopFlag| sender::send(sender, flag);
+    let mut sending = HotThread::spawn("round-trip-send", flag.clone(), send)?;
+    tokio::select! {
+        sent = sending.ended() => {
+            book.end_sending();
+            sent.and(receiving.ended().await)
+        }
+        // It ends first only if it failed, or its grace period is over.
+        received = receiving.ended() => {
+            flag.stop();
+            received.and(sending.ended().await)
+        }
+    }
+}
+
+impl Teller {
+    /// Publishes a status; the last one is given how the run ended.
+    fn tell(&self, end: Option<&Result<(), String>>) -> RoundTripStatus {
+        let mut status = self.book.status();
+        status.warnings.clone_from(&self.warnings);
+        let sent = status.total_unique_sent;
+        let early = self.messages_max.filter(|max| sent < *max && matches!(end, Some(Ok(()))));
+        status.ended_early = early.map(|max| format!("ended after {sent} of {max} messages"));
+        self.slot.set(&status);
+        status
+    }
+}

@@ -1,0 +1,211 @@
+//! The receiving side: take a batch, check each record, enter it, on a thread of its own. It ends
+//! when everything that was acknowledged has come, or is known not to come any more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::Offset;
+use tokio::sync::oneshot;
+
+use super::Lane;
+use super::book::{Book, Received as ReceivedSide};
+use super::index_set::TooManyGaps;
+use super::mark::{HEADER, Mark, RunId};
+use super::sender::too_many_gaps;
+use crate::client_config::Translated;
+use crate::clock::{Stopwatch, sleep};
+use crate::consumer_errors::fatal;
+use crate::hot_thread::StopFlag;
+use crate::native::{BatchConsumer, Received};
+
+/// How long one poll waits while records are being sent; a stop is seen within it.
+const POLL_LIMIT: Duration = Duration::from_millis(50);
+/// How long one poll waits for the last records.
+const LAST_POLL_LIMIT: Duration = Duration::from_millis(10);
+/// With nothing received for so long after the last acknowledgement, the partitions' ends are looked
+/// at: what is not before them is not there.
+const QUIET_NS: u64 = 5_000_000_000;
+/// How long one look at a partition's end may take; it may have to wait behind a fetch.
+const LOOK_LIMIT: Duration = Duration::from_secs(10);
+
+/// Everything that the receiving side needs.
+pub(super) struct Job {
+    pub(super) translated: Translated,
+    pub(super) lanes: Arc<[Lane]>,
+    pub(super) run: RunId,
+    pub(super) watch: Stopwatch,
+    pub(super) grace: Duration,
+    pub(super) book: Arc<Book>,
+    /// Told when nothing that is sent from now on can be missed.
+    pub(super) ready: oneshot::Sender<()>,
+}
+
+/// Receives until all is there, the client fails for good, or a stop and its grace period are over.
+pub(super) fn receive(job: Job, flag: &StopFlag) -> Result<(), String> {
+    let consumer = BatchConsumer::new(&job.translated)?;
+    let Some(ends) = ends(&job, &consumer, flag)? else { return Ok(()) };
+    let from_the_ends = job.lanes.iter().zip(&ends);
+    consumer.assign(
+        from_the_ends.map(|(lane, end)| (lane.topic.as_str(), lane.partition, Offset::Offset(*end))),
+    )?;
+    let Job { lanes, run, watch, grace, book, ready, .. } = job;
+    // Nobody waits for it any more if the worker is being stopped.
+    let _ = ready.send(());
+    let heard_ns = watch.elapsed_ns();
+    let mut receiver = Receiver {
+        lanes,
+        starts: ends,
+        run,
+        watch,
+        grace,
+        book,
+        consumer,
+        heard_ns,
+        stopping_since_ns: None,
+    };
+    receiver.run(flag)
+}
+
+/// Where the partitions end now, so that earlier records are not read at all; `None` after a stop.
+fn ends(job: &Job, consumer: &BatchConsumer, flag: &StopFlag) -> Result<Option<Vec<i64>>, String> {
+    let limit = Duration::from_millis(job.translated.ours.default_api_timeout_ms);
+    let since_ns = job.watch.elapsed_ns();
+    let mut ends = Vec::with_capacity(job.lanes.len());
+    for lane in job.lanes.iter() {
+        loop {
+            if flag.is_set() {
+                return Ok(None);
+            }
+            let reason = match consumer.ends(&lane.topic, lane.partition, LOOK_LIMIT) {
+                Ok((_, end)) => {
+                    ends.push(end);
+                    break;
+                }
+                Err(reason) => reason,
+            };
+            let waited = Duration::from_nanos(job.watch.elapsed_ns() - since_ns);
+            if waited >= limit {
+                let Lane { topic, partition } = lane;
+                return Err(format!(
+                    "partition {partition} of topic {topic:?} cannot be read after {} s: {reason}",
+                    waited.as_secs()
+                ));
+            }
+            sleep(Duration::from_millis(20));
+        }
+    }
+    Ok(Some(ends))
+}
+
+struct Receiver {
+    lanes: Arc<[Lane]>,
+    /// Where each partition is read from.
+    starts: Vec<i64>,
+    run: RunId,
+    watch: Stopwatch,
+    grace: Duration,
+    book: Arc<Book>,
+    consumer: BatchConsumer,
+    /// When the last record came, or the partitions' ends were looked at.
+    heard_ns: u64,
+    stopping_since_ns: Option<u64>,
+}
+
+impl Receiver {
+    fn run(&mut self, flag: &StopFlag) -> Result<(), String> {
+        loop {
+            let is_sending_over = self.book.is_sending_over();
+            self.take_batch(if is_sending_over { LAST_POLL_LIMIT } else { POLL_LIMIT })?;
+            if flag.is_abandoned() || self.grace_is_over(flag) {
+                return Ok(());
+            }
+            if is_sending_over && (self.book.is_complete() || self.is_all_read()) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn grace_is_over(&mut self, flag: &StopFlag) -> bool {
+        if !flag.is_set() {
+            return false;
+        }
+        let now_ns = self.watch.elapsed_ns();
+        let since_ns = *self.stopping_since_ns.get_or_insert(now_ns);
+        Duration::from_nanos(now_ns - since_ns) >= self.grace
+    }
+
+    fn take_batch(&mut self, wait: Duration) -> Result<(), String> {
+        const BATCH_MAX: usize = 1000;
+        let batch = self.consumer.take(BATCH_MAX, wait);
+        let now_ns = self.watch.elapsed_ns();
+        let mut side = self.book.received();
+        let mut entry = Entry { lanes: &self.lanes, run: self.run, book: &self.book, now_ns, beside: None };
+        let mut result = Ok(());
+        for item in batch {
+            match item {
+                Ok(record) => {
+                    self.heard_ns = now_ns;
+                    result = result.and(entry.add(&mut side, record));
+                }
+                Err(trouble) => result = result.and(fatal(&trouble)),
+            }
+        }
+        result
+    }
+
+    /// Whether nothing came for a while and nothing is left to read.
+    fn is_all_read(&mut self) -> bool {
+        let now_ns = self.watch.elapsed_ns();
+        if now_ns - self.heard_ns < QUIET_NS {
+            return false;
+        }
+        self.heard_ns = now_ns;
+        let is_read = |(lane, start): (&Lane, &i64)| {
+            let position = self.consumer.position(&lane.topic, lane.partition).unwrap_or(*start);
+            let ends = self.consumer.ends(&lane.topic, lane.partition, LOOK_LIMIT);
+            ends.is_ok_and(|(first, end)| position.max(first) >= end)
+        };
+        let is_all_read = self.lanes.iter().zip(&self.starts).all(is_read);
+        if is_all_read {
+            self.book.note_all_read();
+        }
+        is_all_read
+    }
+}
+
+/// Enters the records of one batch.
+struct Entry<'b, 'r> {
+    lanes: &'b [Lane],
+    run: RunId,
+    book: &'b Book,
+    now_ns: u64,
+    /// The record before, and the number of its partition.
+    beside: Option<(Received<'r>, u64)>,
+}
+
+impl<'r> Entry<'_, 'r> {
+    fn add(&mut self, side: &mut ReceivedSide, record: Received<'r>) -> Result<(), String> {
+        let mark = record.header(HEADER).and_then(Mark::read).filter(|mark| mark.run == self.run);
+        let (Some(mark), Some(partition)) = (mark, self.partition(record)) else {
+            side.foreign += 1;
+            return Ok(());
+        };
+        let is_right = mark.fits(record.key(), record.value());
+        let entered = self.book.receive(side, partition, mark, is_right, self.now_ns);
+        entered.map_err(|TooManyGaps| too_many_gaps())
+    }
+
+    /// The number of the record's partition; `None` for one that was not asked for.
+    fn partition(&mut self, record: Received<'r>) -> Option<u64> {
+        if let Some((before, number)) = self.beside
+            && before.is_beside(record)
+        {
+            return Some(number);
+        }
+        let (topic, partition) = (record.topic(), record.partition());
+        let is_it = |lane: &Lane| lane.partition == partition && lane.topic == topic;
+        let number = self.lanes.iter().position(is_it)? as u64;
+        self.beside = Some((record, number));
+        Some(number)
+    }
+}

@@ -1,0 +1,386 @@
+//! The sending side: schedule → send → serve delivery reports → send again what failed, on a thread
+//! of its own. It knows nothing of what comes back.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext, PurgeConfig};
+
+use super::Lane;
+use super::book::{Book, Sent};
+use super::index_set::TooManyGaps;
+use super::mark::{HEADER, Mark, RunId, key_of};
+use crate::client_config::Translated;
+use crate::clock::{Stopwatch, sleep, wake_exactly, wall_ms};
+use crate::generators::Payloads;
+use crate::hot_thread::StopFlag;
+use crate::kafka::{ClientLog, client_config, refusal};
+use crate::native::{BatchProducer, Record, TopicNumber};
+use crate::pace::Pace;
+
+/// Records in flight; more of them cost time in the caches and nothing else.
+const IN_FLIGHT_MAX: usize = 20_000;
+/// Records that are handed over between two looks at reports, stop flag and clock.
+const BURST_MAX: usize = 64;
+/// A record is sent at most this often. Each attempt lasts up to the client's delivery time-out.
+const ATTEMPTS_MAX: u32 = 10;
+/// A record that failed waits this long for its next attempt, times the attempts so far.
+const RESEND_PAUSE_NS: u64 = 100_000_000;
+/// The longest the loop waits without looking at its stop flag.
+const LONGEST_WAIT_NS: u64 = 20_000_000;
+
+/// Everything that the sending side needs.
+pub(super) struct Job {
+    pub(super) translated: Translated,
+    pub(super) lanes: Arc<[Lane]>,
+    pub(super) pace: Pace,
+    /// Records to send; `None` for no end.
+    pub(super) messages_max: Option<u64>,
+    pub(super) values: Payloads,
+    pub(super) run: RunId,
+    pub(super) watch: Stopwatch,
+    pub(super) grace: Duration,
+    pub(super) book: Arc<Book>,
+}
+
+/// Sends until all is acknowledged or given up, the client fails for good, or a stop is asked for.
+pub(super) fn send(job: Job, flag: &StopFlag) -> Result<(), String> {
+    wake_exactly();
+    let producer: BaseProducer<Context> = client_config(&job.translated)
+        .create_with_context(Context::default())
+        .map_err(|error| refusal(&error))?;
+    if let Some(credentials) = &job.translated.ours.sasl_credentials {
+        crate::native::set_credentials(producer.client(), credentials)?;
+    }
+    let mut producer = BatchProducer::new(producer, None);
+    let topics = job.lanes.iter().map(|lane| producer.open_topic(&lane.topic));
+    let topics = topics.collect::<Result<_, _>>()?;
+    let free = (0..IN_FLIGHT_MAX).rev().collect();
+    let slots = vec![Attempt::default(); IN_FLIGHT_MAX];
+    let mut sender =
+        Sender { job, flag, producer, topics, slots, free, again: VecDeque::new(), start_ns: 0, next: 0 };
+    let result = sender.run();
+    sender.drain();
+    result
+}
+
+/// A record that was or is to be sent.
+#[derive(Debug, Clone, Copy, Default)]
+struct Attempt {
+    index: u64,
+    due_ns: u64,
+    /// How often it was sent before.
+    attempts: u32,
+    not_before_ns: u64,
+}
+
+struct Sender<'a> {
+    job: Job,
+    flag: &'a StopFlag,
+    producer: BatchProducer<Context>,
+    /// By partition.
+    topics: Vec<TopicNumber>,
+    slots: Vec<Attempt>,
+    free: Vec<usize>,
+    /// What failed and is to be sent again.
+    again: VecDeque<Attempt>,
+    start_ns: u64,
+    /// The next new index.
+    next: u64,
+}
+
+impl Sender<'_> {
+    fn run(&mut self) -> Result<(), String> {
+        self.wait_until_ready()?;
+        self.start_ns = self.job.watch.elapsed_ns();
+        self.job.book.sent().first_due_ns = self.start_ns;
+        while !self.flag.is_set() && !self.is_done() {
+            match self.send_burst()? {
+                BURST_MAX => self.serve(Duration::ZERO)?,
+                _ => self.wait()?,
+            }
+        }
+        Ok(())
+    }
+
+    fn is_done(&self) -> bool {
+        self.is_all_handed_out() && self.again.is_empty() && self.in_flight() == 0
+    }
+
+    fn is_all_handed_out(&self) -> bool {
+        self.job.messages_max.is_some_and(|max| self.next >= max)
+    }
+
+    fn in_flight(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Waits for metadata and for the idempotent producer's id, so that they do not stand in the
+    /// first records' times.
+    fn wait_until_ready(&self) -> Result<(), String> {
+        const LOOK_LIMIT: Duration = Duration::from_millis(500);
+        const ID_LIMIT_NS: u64 = 5_000_000_000;
+        let Job { translated, lanes, watch, .. } = &self.job;
+        let limit_ns = translated.ours.max_block_ms.saturating_mul(1_000_000);
+        let since_ns = watch.elapsed_ns();
+        let mut topics: Vec<_> = lanes.iter().map(|lane| lane.topic.as_str()).collect();
+        topics.dedup();
+        for topic in topics {
+            let knows = || {
+                let metadata = self.producer.client().fetch_metadata(Some(topic), LOOK_LIMIT);
+                metadata.is_ok_and(|metadata| metadata.topics().iter().any(|topic| topic.error().is_none()))
+            };
+            while !self.flag.is_set() && !knows() {
+                if watch.elapsed_ns() - since_ns >= limit_ns {
+                    let limit_ms = translated.ours.max_block_ms;
+                    return Err(format!("Topic {topic} not present in metadata after {limit_ms} ms."));
+                }
+                self.producer.serve(Duration::from_millis(5), |_| ());
+            }
+        }
+        let is_idempotent = is_idempotent(translated);
+        let since_ns = watch.elapsed_ns();
+        while is_idempotent && !self.producer.client().context().has_id() && !self.flag.is_set() {
+            if watch.elapsed_ns() - since_ns >= ID_LIMIT_NS {
+                break;
+            }
+            self.producer.serve(Duration::from_millis(1), |_| ());
+        }
+        Ok(())
+    }
+
+    /// Hands over what is due, and tells how many records that were.
+    fn send_burst(&mut self) -> Result<usize, String> {
+        let book = self.job.book.clone();
+        let mut sent = book.sent();
+        for count in 0..BURST_MAX {
+            let now_ns = self.job.watch.elapsed_ns();
+            let Some(attempt) = self.next_attempt(now_ns, &mut sent) else { return Ok(count) };
+            if !self.send_one(attempt, now_ns, &mut sent)? {
+                return Ok(count);
+            }
+        }
+        Ok(BURST_MAX)
+    }
+
+    /// What is to be sent now: first what failed before, then a new record that is due.
+    fn next_attempt(&mut self, now_ns: u64, sent: &mut Sent) -> Option<Attempt> {
+        if self.free.is_empty() {
+            return None;
+        }
+        if self.again.front().is_some_and(|attempt| attempt.not_before_ns <= now_ns) {
+            return self.again.pop_front();
+        }
+        // What waits for another attempt counts as in flight, or an outage would fill the memory.
+        if self.is_all_handed_out() || self.again.len() >= self.free.len() {
+            return None;
+        }
+        let due_ns = match self.job.pace.due_ns(self.next) {
+            Some(due_ns) => self.start_ns.saturating_add(due_ns),
+            None => now_ns,
+        };
+        if due_ns > now_ns {
+            return None;
+        }
+        let attempt = Attempt { index: self.next, due_ns, ..Attempt::default() };
+        self.next += 1;
+        sent.handed_out = self.next;
+        Some(attempt)
+    }
+
+    /// False if the client has no room; the record is tried again then.
+    fn send_one(&mut self, attempt: Attempt, now_ns: u64, sent: &mut Sent) -> Result<bool, String> {
+        let index = attempt.index;
+        let lane_number = (index % self.job.lanes.len() as u64) as usize;
+        let key = key_of(index);
+        let value = self.job.values.at(index as i64, wall_ms);
+        let bytes = (key.len() + value.map_or(0, <[u8]>::len)) as u64;
+        if let Some(cause) = self.job.translated.ours.oversize(bytes) {
+            sent.fail(index, &cause);
+            return Ok(true);
+        }
+        let Some(slot) = self.free.pop() else { return Ok(false) };
+        let mark = Mark::new(self.job.run, index, attempt.due_ns, value).bytes();
+        let record = Record { key: Some(&key), value, slot };
+        let partition = self.job.lanes[lane_number].partition;
+        let taken =
+            self.producer.send_with_header(self.topics[lane_number], partition, &record, (HEADER, &mark));
+        match taken {
+            Ok(()) => {
+                self.slots[slot] = attempt;
+                if attempt.attempts > 0 {
+                    sent.resend(index);
+                }
+                Ok(true)
+            }
+            Err(RDKafkaErrorCode::QueueFull) => {
+                self.free.push(slot);
+                self.again.push_front(attempt);
+                Ok(false)
+            }
+            Err(code) => {
+                self.free.push(slot);
+                self.again_or_failed(attempt, code, now_ns, sent);
+                self.fatal_error().map(|()| true)
+            }
+        }
+    }
+
+    fn again_or_failed(&mut self, attempt: Attempt, code: RDKafkaErrorCode, now_ns: u64, sent: &mut Sent) {
+        let attempts = attempt.attempts + 1;
+        if may_pass(code) && attempts < ATTEMPTS_MAX && !self.flag.is_set() {
+            let not_before_ns = now_ns + RESEND_PAUSE_NS * u64::from(attempts);
+            self.again.push_back(Attempt { attempts, not_before_ns, ..attempt });
+        } else {
+            sent.fail(attempt.index, &code.to_string());
+        }
+    }
+
+    fn fatal_error(&self) -> Result<(), String> {
+        match self.producer.client().fatal_error() {
+            None => Ok(()),
+            Some((code, reason)) => Err(format!("the producer failed for good: {reason} ({code})")),
+        }
+    }
+
+    /// Serves reports until something is due, or for a while.
+    fn wait(&mut self) -> Result<(), String> {
+        const MS: u64 = 1_000_000;
+        let now_ns = self.job.watch.elapsed_ns();
+        let due_ns = match self.job.pace.due_ns(self.next) {
+            Some(due_ns) if !self.free.is_empty() && !self.is_all_handed_out() => self.start_ns + due_ns,
+            _ => now_ns + LONGEST_WAIT_NS,
+        };
+        match due_ns.saturating_sub(now_ns).min(LONGEST_WAIT_NS) {
+            // The client's own wait has a resolution of milliseconds and may be late by one.
+            wait_ns if wait_ns > 2 * MS => self.serve(Duration::from_millis((wait_ns - MS) / MS)),
+            wait_ns => {
+                self.serve(Duration::ZERO)?;
+                sleep(Duration::from_nanos(wait_ns));
+                Ok(())
+            }
+        }
+    }
+
+    /// Enters delivery reports: a report is about all records of a request to a partition.
+    fn serve(&mut self, wait: Duration) -> Result<(), String> {
+        let Sender { producer, slots, free, job, .. } = self;
+        let mut failed = Vec::new();
+        let mut result = Ok(());
+        producer.serve(wait, |reports| {
+            let mut sent = job.book.sent();
+            for (slot, error) in reports {
+                let Some(attempt) = slots.get(slot).copied() else { continue };
+                free.push(slot);
+                match error {
+                    None => result = result.and(job.book.acknowledge(&mut sent, attempt.index)),
+                    Some(code) => failed.push((attempt, code)),
+                }
+            }
+        });
+        if failed.is_empty() {
+            return result.map_err(|TooManyGaps| too_many_gaps());
+        }
+        let (now_ns, book) = (self.job.watch.elapsed_ns(), self.job.book.clone());
+        let mut sent = book.sent();
+        for (attempt, code) in failed {
+            self.again_or_failed(attempt, code, now_ns, &mut sent);
+        }
+        self.fatal_error()
+    }
+
+    /// After a stop: waits for what is in flight; the fate of what is left is unknown then.
+    fn drain(&mut self) {
+        let since_ns = self.job.watch.elapsed_ns();
+        let is_late = |this: &Self| {
+            let waited_ns = this.job.watch.elapsed_ns() - since_ns;
+            this.flag.is_abandoned() || Duration::from_nanos(waited_ns) >= this.job.grace
+        };
+        while self.in_flight() > 0 && !is_late(self) {
+            crate::native::flush(self.producer.client(), Duration::ZERO);
+            // An error is one that the loop has ended with.
+            let _ = self.serve(Duration::from_millis(1));
+        }
+        let book = self.job.book.clone();
+        let mut sent = book.sent();
+        if self.in_flight() > 0 {
+            self.producer.purge(PurgeConfig::default().queue().inflight());
+            let mut is_free = vec![false; self.slots.len()];
+            self.free.iter().for_each(|slot| is_free[*slot] = true);
+            let in_flight = self.slots.iter().zip(is_free).filter(|(_, is_free)| !is_free);
+            in_flight.for_each(|(attempt, _)| sent.lose_sight_of(attempt.index));
+        }
+        for attempt in self.again.drain(..) {
+            sent.fail(attempt.index, "not sent again before the end");
+        }
+    }
+}
+
+pub(super) fn too_many_gaps() -> String {
+    "the gaps between the records that were acknowledged or received are too many to be remembered".to_owned()
+}
+
+/// Whether the producer promises order and no duplicates.
+pub(super) fn is_idempotent(translated: &Translated) -> bool {
+    translated.librdkafka.get("enable.idempotence").is_some_and(|value| value == "true")
+}
+
+/// Whether sending the record again can help.
+fn may_pass(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::MessageTimedOut
+            | Code::RequestTimedOut
+            | Code::OperationTimedOut
+            | Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::NotEnoughReplicas
+            | Code::NotEnoughReplicasAfterAppend
+            | Code::LeaderNotAvailable
+            | Code::NotLeaderForPartition
+            | Code::UnknownTopicOrPartition
+            | Code::BrokerNotAvailable
+            | Code::NetworkException
+            | Code::KafkaStorageError
+    )
+}
+
+/// The way to the log, and to what the statistics say of the producer's id. Delivery reports do not
+/// come here: they are served by the event.
+#[derive(Debug, Default)]
+struct Context(AtomicBool);
+
+impl Context {
+    fn has_id(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        ClientLog.log(level, facility, text);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        ClientLog.error(error, reason);
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        if crate::kafka::tells_producer_id(statistics) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, _result: &DeliveryResult<'_>, _slot: usize) {}
+}
