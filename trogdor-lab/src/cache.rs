@@ -149,7 +149,7 @@ pub(crate) fn copy_tree(from: &Path, to: &Path, leave_out: &impl Fn(&str) -> boo
 }
 
 /// A hash that stays the same from one compiler to the next.
-fn fnv1a(bytes: &[u8]) -> u64 {
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes
         .iter()
         .fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))

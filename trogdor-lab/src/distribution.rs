@@ -13,7 +13,9 @@ use crate::{
     error::{LabError, Trying},
     java::{Archive, Java},
     maven::{self, Artefact},
-    properties, training,
+    properties,
+    security::Users,
+    training,
 };
 
 /// Scala's version in the name of the broker's jar; the only one since Kafka 4.0.
@@ -57,6 +59,11 @@ impl Distribution {
     /// depend on the version.
     pub(crate) fn formatted(&self) -> PathBuf {
         self.entry.path(properties::FORMATTED)
+    }
+
+    /// The same with these users, who have passwords for SCRAM. Made at their first use, in about a second.
+    pub(crate) async fn formatted_with(&self, users: &Users) -> Result<PathBuf, LabError> {
+        training::format_with_users(self, users).await
     }
 }
 

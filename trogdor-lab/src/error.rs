@@ -50,6 +50,23 @@ pub enum LabError {
         /// The key.
         key: String,
     },
+    /// A broker without logins was asked for one; start it with `KafkaBuilder::secured`.
+    #[error("the broker has no logins and allows everything; start it with `Kafka::builder(…).secured([…])`")]
+    NotSecured,
+    /// The name of a user that would need quoting.
+    #[error("`{user}` cannot be a user of the lab; use letters, digits, `-` and `_`")]
+    BadUser {
+        /// The name.
+        user: String,
+    },
+    /// Somebody whom the broker does not know.
+    #[error("the broker has no user `{user}`; it has: {known}")]
+    UnknownUser {
+        /// Who was asked for.
+        user: String,
+        /// Who is there.
+        known: String,
+    },
     /// A JVM ended before it was ready, or when it was expected to run.
     #[error("{what} ended with exit code {code}; the end of its log:\n{log}")]
     Died {

@@ -6,10 +6,12 @@ use std::{
 };
 
 use crate::{
+    acls::{Decision, Entries, Operation, Resource},
     distribution::Distribution,
     error::LabError,
     jvm::Stopped,
     node::{Node, Plan},
+    security::{Access, Login, Users},
     stat::Usage,
 };
 
@@ -24,6 +26,7 @@ pub struct Kafka {
     node: Node,
     version: String,
     bootstrap: String,
+    users: Option<Users>,
 }
 
 /// How to start a broker; see [`Kafka::builder`].
@@ -36,6 +39,7 @@ pub struct KafkaBuilder {
     heap: Option<String>,
     c2: bool,
     ready_within: Option<Duration>,
+    users: Option<Vec<String>>,
 }
 
 impl Kafka {
@@ -61,12 +65,73 @@ impl Kafka {
             heap: None,
             c2: false,
             ready_within: None,
+            users: None,
         }
     }
 
     /// `127.0.0.1:PORT`, for `bootstrap.servers`. It stays the same over restarts.
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// How a client logs in as one of the users of a [secured](KafkaBuilder::secured) broker.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), trogdor_lab::LabError> {
+    /// use trogdor_lab::{Kafka, Login, Operation, Resource};
+    ///
+    /// let kafka = Kafka::builder("4.3.1").secured(["alice"]).start().await?;
+    /// let access = kafka.access(Login::TlsScram512, "alice")?;
+    /// println!("{} {:?}", access.bootstrap, access.properties);
+    /// kafka.allow("alice", Resource::Topic("foo"), &[Operation::Create, Operation::Write]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The broker is not secured, or has no such user.
+    pub fn access(&self, login: Login, user: &str) -> Result<Access, LabError> {
+        let secured = self.users.as_ref().zip(self.node.secured_ports());
+        let (users, ports) = secured.ok_or(LabError::NotSecured)?;
+        users.access(self.directory(), ports, login, user)
+    }
+
+    /// Allows a user of a secured broker to do something. At its start nobody may do anything. Returns once the
+    /// broker heeds it.
+    ///
+    /// # Errors
+    /// The broker is not secured, or does not answer.
+    pub async fn allow(
+        &self,
+        user: &str,
+        on: Resource<'_>,
+        operations: &[Operation],
+    ) -> Result<(), LabError> {
+        self.entries(user, on)?.add(operations, Decision::Allow).await
+    }
+
+    /// Forbids a user of a secured broker something, whatever else allows it. Returns once the broker heeds it.
+    ///
+    /// # Errors
+    /// As for [`allow`](Self::allow).
+    pub async fn deny(&self, user: &str, on: Resource<'_>, operations: &[Operation]) -> Result<(), LabError> {
+        self.entries(user, on)?.add(operations, Decision::Deny).await
+    }
+
+    /// Takes back everything that was allowed or forbidden to a user by this resource's name. Returns once the broker
+    /// heeds it.
+    ///
+    /// # Errors
+    /// As for [`allow`](Self::allow).
+    pub async fn revoke(&self, user: &str, on: Resource<'_>) -> Result<(), LabError> {
+        self.entries(user, on)?.remove().await
+    }
+
+    fn entries<'a>(&self, user: &'a str, on: Resource<'a>) -> Result<Entries<'a>, LabError> {
+        match self.users {
+            Some(_) => Ok(Entries { port: self.port(), user, on }),
+            None => Err(LabError::NotSecured),
+        }
     }
 
     /// The version that was asked for.
@@ -160,6 +225,14 @@ impl KafkaBuilder {
         self
     }
 
+    /// A broker with logins: besides the plain listener, through which [`Kafka::bootstrap`] may do everything, it has
+    /// listeners for each [`Login`], certificates made for it, and these users, of whom none may do anything yet.
+    /// [`Kafka::access`] tells clients how to log in, [`Kafka::allow`] lets users do something.
+    pub fn secured(mut self, users: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.users = Some(users.into_iter().map(Into::into).collect());
+        self
+    }
+
     /// How long the broker may take to be ready; default 30 s.
     pub fn ready_within(mut self, limit: Duration) -> Self {
         self.ready_within = Some(limit);
@@ -169,6 +242,7 @@ impl KafkaBuilder {
     /// Starts the broker and returns when it is ready for clients. The first start of a version fetches the jars and
     /// takes some 20 s longer.
     pub async fn start(self) -> Result<Kafka, LabError> {
+        let users = self.users.map(Users::new).transpose()?;
         let distribution = Distribution::obtain(&self.version, self.directory.as_deref()).await?;
         let usual = Plan::new(&distribution);
         let default_heap = if self.c2 { "512m".to_owned() } else { usual.heap.clone() };
@@ -176,11 +250,12 @@ impl KafkaBuilder {
             config: self.config,
             heap: self.heap.unwrap_or(default_heap),
             c2: self.c2,
+            users: users.clone(),
             ready_within: self.ready_within.unwrap_or(usual.ready_within),
             ..usual
         };
         let node = Node::start(plan).await?;
         let bootstrap = format!("127.0.0.1:{}", node.port());
-        Ok(Kafka { node, version: self.version, bootstrap })
+        Ok(Kafka { node, version: self.version, bootstrap, users })
     }
 }

@@ -5,7 +5,8 @@
 //! process: when the test process ends, however it ends, the script kills the JVM and removes its directory.
 //!
 //! This crate has no Kafka client. Use the one under test, or any other, with [`Kafka::bootstrap`]. It knows no
-//! other crate of this workspace, needs no root, and today starts one combined broker and controller on loopback.
+//! other crate of this workspace, needs no root, and today starts one combined broker and controller on loopback, on
+//! request with TLS, SASL and an authorizer ([`KafkaBuilder::secured`]).
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), trogdor_lab::LabError> {
@@ -28,7 +29,9 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("trogdor-lab watches its processes through /proc and so needs Linux");
 
+mod acls;
 mod cache;
+mod certificates;
 mod distribution;
 mod error;
 mod java;
@@ -40,16 +43,21 @@ mod ports;
 mod probe;
 mod properties;
 mod scratch;
+mod security;
 mod stat;
 mod tool;
 mod training;
 mod trogdor;
 mod wait;
+mod wire;
 
+pub use acls::{Operation, Resource};
+pub use certificates::{Authority, Identity};
 pub use error::LabError;
 pub use jvm::Stopped;
 pub use kafka::{Kafka, KafkaBuilder};
 pub use ports::free_port;
+pub use security::{Access, Login};
 pub use stat::Usage;
 pub use tool::{JavaOutput, JavaTool};
 pub use trogdor::{JavaDaemon, JavaTrogdor};

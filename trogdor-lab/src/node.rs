@@ -13,6 +13,7 @@ use crate::{
     probe,
     properties::{self, Ports},
     scratch::Scratch,
+    security::{SecuredPorts, Users},
     wait::pause,
 };
 
@@ -26,6 +27,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) config: Vec<(String, String)>,
     pub(crate) heap: String,
     pub(crate) c2: bool,
+    /// Who may log in; `None` for a broker without logins.
+    pub(crate) users: Option<Users>,
     /// `None`: the archive of the distribution.
     pub(crate) archive: Option<Archive<'a>>,
     pub(crate) ready_within: Duration,
@@ -38,6 +41,7 @@ impl<'a> Plan<'a> {
             config: Vec::new(),
             heap: "128m".to_owned(),
             c2: false,
+            users: None,
             archive: None,
             ready_within: Duration::from_secs(30),
         }
@@ -77,6 +81,10 @@ impl Node {
         }
     }
 
+    pub(crate) fn secured_ports(&self) -> Option<SecuredPorts> {
+        self.ports.secured
+    }
+
     pub(crate) fn port(&self) -> u16 {
         self.ports.data
     }
@@ -89,10 +97,17 @@ impl Node {
         let distribution = plan.distribution;
         let scratch = Scratch::create("kafka").await?;
         let directory = scratch.path();
-        let ports = two_ports()?;
+        let ports = free_ports(plan.users.is_some())?;
         let cluster_id = random_cluster_id();
-        properties::write(directory, ports, &plan.config)?;
-        properties::format(directory, &cluster_id, &distribution.formatted())?;
+        let (mut config, mut formatted) = (Vec::new(), distribution.formatted());
+        if let Some(users) = &plan.users {
+            users.write_certificates(directory)?;
+            config = users.config(directory);
+            formatted = distribution.formatted_with(users).await?;
+        }
+        config.extend(plan.config.iter().cloned());
+        properties::write(directory, ports, &config)?;
+        properties::format(directory, &cluster_id, &formatted)?;
         let archive = distribution.entry.path(ARCHIVE);
         let program = Program {
             class_path: &distribution.class_path,
@@ -135,14 +150,20 @@ impl Node {
     }
 }
 
-fn two_ports() -> Result<Ports, LabError> {
-    let data = free_port()?;
-    loop {
-        let controller = free_port()?;
-        if controller != data {
-            return Ok(Ports { data, controller });
+/// All different.
+fn free_ports(secured: bool) -> Result<Ports, LabError> {
+    let mut taken = Vec::new();
+    let mut next = || loop {
+        let port = free_port()?;
+        if !taken.contains(&port) {
+            taken.push(port);
+            return Ok::<_, LabError>(port);
         }
-    }
+    };
+    let mut with_logins =
+        || Ok::<_, LabError>(SecuredPorts { sasl_plaintext: next()?, sasl_ssl: next()?, ssl: next()? });
+    let secured = secured.then(&mut with_logins).transpose()?;
+    Ok(Ports { data: next()?, controller: next()?, secured })
 }
 
 /// Of the form that Kafka's own tools make: 16 bytes in base64, which here are always letters and digits.

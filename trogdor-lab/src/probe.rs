@@ -1,5 +1,5 @@
-//! Just enough of the Kafka protocol and of HTTP to ask "are you ready?": one connection, a few bytes, no retry. The
-//! caller polls.
+//! Just enough to ask "are you ready?", over Kafka's protocol and over HTTP: one connection, a few bytes, no retry.
+//! The caller polls.
 
 use std::{io, net::Ipv4Addr, time::Duration};
 
@@ -8,12 +8,12 @@ use tokio::{
     net::TcpStream,
 };
 
+use crate::wire::{Fields, call};
+
 const API_VERSIONS: (i16, i16) = (18, 0);
 const METADATA: (i16, i16) = (3, 2);
 /// No answer of a ready server takes this long on loopback.
 const ANSWER: Duration = Duration::from_secs(2);
-/// Far more than any answer to these requests.
-const LARGEST: i32 = 1 << 20;
 
 /// What a broker says of its cluster.
 #[derive(Debug, PartialEq, Eq)]
@@ -55,27 +55,6 @@ async fn within<T>(asking: impl Future<Output = io::Result<T>>) -> io::Result<T>
     tokio::time::timeout(ANSWER, asking).await?
 }
 
-/// Sends one request and gives the body of the response, without the correlation id.
-async fn call(stream: &mut TcpStream, (api, version): (i16, i16), body: &[u8]) -> io::Result<Vec<u8>> {
-    let client = b"trogdor-lab";
-    let mut request = Vec::new();
-    request.extend(api.to_be_bytes());
-    request.extend(version.to_be_bytes());
-    request.extend(1_i32.to_be_bytes());
-    request.extend((client.len() as i16).to_be_bytes());
-    request.extend(client);
-    request.extend(body);
-    stream.write_i32(request.len() as i32).await?;
-    stream.write_all(&request).await?;
-    let length = stream.read_i32().await?;
-    if !(4..LARGEST).contains(&length) {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    let mut response = vec![0; length as usize];
-    stream.read_exact(&mut response).await?;
-    Ok(response.split_off(4))
-}
-
 fn parse_metadata(body: &[u8]) -> Option<Cluster> {
     let mut fields = Fields(body);
     let brokers = fields.int32()?;
@@ -87,25 +66,6 @@ fn parse_metadata(body: &[u8]) -> Option<Cluster> {
     }
     let id = fields.string()?.to_owned();
     Some(Cluster { id, brokers })
-}
-
-struct Fields<'a>(&'a [u8]);
-
-impl<'a> Fields<'a> {
-    fn int32(&mut self) -> Option<i32> {
-        let (head, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(i32::from_be_bytes(*head))
-    }
-
-    /// A string; a null is read as an empty one.
-    fn string(&mut self) -> Option<&'a str> {
-        let (head, rest) = self.0.split_first_chunk()?;
-        let length = usize::try_from(i16::from_be_bytes(*head)).unwrap_or(0);
-        let (text, rest) = rest.split_at_checked(length)?;
-        self.0 = rest;
-        std::str::from_utf8(text).ok()
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::{fmt::Write, fs, path::Path};
 use crate::{
     cache::copy_tree,
     error::{LabError, Trying},
+    security::SecuredPorts,
 };
 
 /// The configuration, in the directory of the node.
@@ -58,6 +59,8 @@ const SMALL: [(&str, &str); 16] = [
 pub(crate) struct Ports {
     pub(crate) data: u16,
     pub(crate) controller: u16,
+    /// The listeners with logins, if it has any.
+    pub(crate) secured: Option<SecuredPorts>,
 }
 
 /// Refuses keys that would pull the node out of the lab's hands.
@@ -70,11 +73,12 @@ pub(crate) fn check(config: &[(String, String)]) -> Result<(), LabError> {
 
 /// Writes configuration and logging; `config` wins over what is only a default of the lab.
 pub(crate) fn write(directory: &Path, ports: Ports, config: &[(String, String)]) -> Result<(), LabError> {
-    let Ports { data, controller } = ports;
+    let Ports { data, controller, secured } = ports;
+    let secured = secured.map(|ports| format!(",{}", ports.listeners())).unwrap_or_default();
     let own = [
         ("process.roles", "broker,controller".to_owned()),
         ("node.id", "1".to_owned()),
-        ("listeners", format!("PLAINTEXT://127.0.0.1:{data},CONTROLLER://127.0.0.1:{controller}")),
+        ("listeners", format!("PLAINTEXT://127.0.0.1:{data},CONTROLLER://127.0.0.1:{controller}{secured}")),
         ("controller.listener.names", "CONTROLLER".to_owned()),
         ("controller.quorum.voters", format!("1@127.0.0.1:{controller}")),
         ("log.dirs", directory.join(DATA).display().to_string()),

@@ -2,10 +2,10 @@
 //! archives of loaded classes, written by a JVM at its end. Both go to the cache, under its lock. A JVM that cannot
 //! write an archive is no failure: an empty file says "start without", so that nobody tries again.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use crate::{
-    cache::{Cache, Entry},
+    cache::{Cache, Entry, fnv1a},
     distribution::Distribution,
     error::LabError,
     java::{ARCHIVE, Archive, Program},
@@ -13,6 +13,7 @@ use crate::{
     node::{Node, Plan, random_cluster_id},
     properties,
     scratch::Scratch,
+    security::Users,
     tool,
 };
 
@@ -32,7 +33,7 @@ pub(crate) async fn of_broker(cache: &Cache, distribution: &Distribution) -> Res
     }
     tracing::info!(version = %distribution.version, "training kafka for fast starts");
     if !distribution.formatted().exists() {
-        format(distribution).await?;
+        format(distribution, &[], properties::FORMATTED).await?;
     }
     let plan = Plan { heap: "256m".to_owned(), archive: Some(Archive::Train), ..Plan::new(distribution) };
     let node = Node::start(plan).await?;
@@ -51,15 +52,34 @@ pub(crate) async fn keep_archive(mut jvm: Jvm, entry: &Entry) -> Result<(), LabE
     entry.write(ARCHIVE, "")
 }
 
-async fn format(distribution: &Distribution) -> Result<(), LabError> {
+/// A formatted log directory whose cluster knows these users.
+pub(crate) async fn format_with_users(
+    distribution: &Distribution,
+    users: &Users,
+) -> Result<PathBuf, LabError> {
+    let args = users.format_args();
+    let name = format!("{}-{:016x}", properties::FORMATTED, fnv1a(args.join("\n").as_bytes()));
+    let path = distribution.entry.path(&name);
+    if !path.exists() {
+        let _lock = Cache::open()?.lock(&distribution.entry).await?;
+        if !path.exists() {
+            format(distribution, &args, &name).await?;
+        }
+    }
+    Ok(path)
+}
+
+/// Runs Kafka's own tool and keeps what it makes in the cache, as `name`.
+async fn format(distribution: &Distribution, more_args: &[String], name: &str) -> Result<(), LabError> {
     let scratch = Scratch::create("format").await?;
     let data = scratch.path().join(properties::DATA);
     let properties = scratch.path().join(properties::FILE);
     // Nothing is bound, so any port will do.
-    let ports = properties::Ports { data: 9092, controller: 9093 };
+    let ports = properties::Ports { data: 9092, controller: 9093, secured: None };
     properties::write(scratch.path(), ports, &[])?;
     let id = random_cluster_id();
     let args = ["format", "-t", &id, "-c"].map(Into::into).into_iter().chain([properties.into()]);
+    let args = args.chain(more_args.iter().map(Into::into));
     let program = Program {
         class_path: &distribution.class_path,
         main_class: "kafka.tools.StorageTool",
@@ -71,7 +91,7 @@ async fn format(distribution: &Distribution) -> Result<(), LabError> {
     let (output, _directory) = tool::run_in(scratch, &distribution.java, &program, FORMAT_LIMIT).await?;
     if output.code == 0 {
         let is_identity = |name: &str| name == properties::IDENTITY;
-        return distribution.entry.import_tree(&data, properties::FORMATTED, is_identity);
+        return distribution.entry.import_tree(&data, name, is_identity);
     }
     let what = format!("the format tool of kafka {}", distribution.version);
     Err(LabError::Died { what, code: output.code, log: output.stdout + &output.stderr })
