@@ -18,8 +18,8 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use trogdor_core::json::{Field, Kind, Object};
 use trogdor_core::{
-    DURATION_MS, FixedNodes, NodeName, START_MS, Schedule, TaskClass, TaskController, TaskId, TaskSpec,
-    Worker, WorkerContext, WorkerResult,
+    Clock, DURATION_MS, FixedNodes, NodeName, START_MS, Schedule, StopReason, TaskClass, TaskController,
+    TaskId, TaskSpec, Worker, WorkerContext, WorkerResult,
 };
 
 pub use status::{ALL_CONSUMERS, ConsumeBenchStatus, ConsumerStatus};
@@ -29,7 +29,8 @@ use crate::hot_thread::{HotThread, StopFlag};
 use crate::kafka::resolve;
 use crate::pace::Pace;
 use crate::record_processor::{RECORD_PROCESSOR, RecordProcessor};
-use crate::topic_admin::{KafkaAdmin, TopicAdmin};
+use crate::topic_admin::{KafkaAdmin, TopicAdmin, Unanswered};
+use crate::topic_setup::tell;
 use book::Book;
 use consumer::{Job, Source};
 use topics::{Wanted, wanted};
@@ -268,13 +269,14 @@ impl Worker for ConsumeBenchWorker {
         if self.spec.max_messages <= 0 {
             return Ok(());
         }
+        let settings = self.spec.admin_settings()?;
+        resolve(&settings).await?;
+        let admin = KafkaAdmin::new(&settings)?;
         let sources = tokio::select! {
-            sources = self.sources(&ctx) => sources?,
-            _ = ctx.stop.stopped() => {
-                let text = format!("ended before the first of {} messages", self.spec.max_messages);
-                let all = ConsumerStatus { ended_early: Some(text), ..ConsumerStatus::default() };
-                ctx.status.set(ConsumeBenchStatus::from([(ALL_CONSUMERS.to_owned(), all)]));
-                return Ok(());
+            sources = self.sources(&admin, &ctx) => sources?,
+            reason = ctx.stop.stopped() => {
+                let last_trouble = admin.trouble();
+                return Ok(self.ended_before_the_first(&ctx, reason, last_trouble)?);
             }
         };
         let running = Running::start(&self.spec, sources, &ctx)?;
@@ -283,15 +285,30 @@ impl Worker for ConsumeBenchWorker {
 }
 
 impl ConsumeBenchWorker {
+    /// No topic was seen in time. If that is the cluster's fault, it is an error.
+    fn ended_before_the_first(
+        &self,
+        ctx: &WorkerContext,
+        reason: StopReason,
+        last_trouble: Option<String>,
+    ) -> Result<(), String> {
+        let text = format!("ended before the first of {} messages", self.spec.max_messages);
+        let result = match &last_trouble {
+            Some(trouble) if reason == StopReason::TimeUp => Err(format!("{text}; {trouble}")),
+            _ => Ok(()),
+        };
+        let all = ConsumerStatus { ended_early: Some(text), last_trouble, ..ConsumerStatus::default() };
+        ctx.status.set(ConsumeBenchStatus::from([(ALL_CONSUMERS.to_owned(), all)]));
+        result
+    }
+
     /// What each consumer reads, once all topics are there.
-    async fn sources(&self, ctx: &WorkerContext) -> Result<Vec<Source>, String> {
+    async fn sources(&self, admin: &KafkaAdmin, ctx: &WorkerContext) -> Result<Vec<Source>, String> {
         let wanted = wanted(&self.spec.active_topics).map_err(|problems| problems.join("; "))?;
-        let settings = self.spec.admin_settings()?;
-        resolve(&settings).await?;
-        let admin = KafkaAdmin::new(&settings)?;
         let mut partitions = Vec::new();
         for (topic, named) in &wanted {
-            let found = wait_for_topic(&admin, topic, ctx).await?;
+            let what = format!("Waiting for topic {topic}, for at most {} s", TOPIC_LIMIT.as_secs());
+            let found = tell(ctx, admin, &what, wait_for_topic(admin, topic, &*ctx.clock)).await?;
             match named.is_empty() {
                 true => partitions.extend(found.into_iter().map(|partition| (topic.clone(), partition))),
                 false => partitions.extend(named.iter().map(|partition| (topic.clone(), *partition))),
@@ -311,18 +328,18 @@ impl ConsumeBenchWorker {
     }
 }
 
-async fn wait_for_topic(admin: &KafkaAdmin, topic: &str, ctx: &WorkerContext) -> Result<Vec<i32>, String> {
-    let since_ms = ctx.clock.now().mono_ms;
+async fn wait_for_topic(admin: &KafkaAdmin, topic: &str, clock: &dyn Clock) -> Result<Vec<i32>, String> {
+    let since_ms = clock.now().mono_ms;
     loop {
-        let found = admin.replicas(topic).await;
-        if let Ok(Some(partitions)) = found {
-            return Ok(partitions.into_keys().collect());
-        }
-        if ctx.clock.now().mono_ms - since_ms >= TOPIC_LIMIT.as_millis() as u64 {
-            let reason = found.err().unwrap_or_else(|| "the cluster does not know it".to_owned());
+        let reason = match admin.replicas(topic).await {
+            Ok(Some(partitions)) => return Ok(partitions.into_keys().collect()),
+            Ok(None) => "the cluster does not know it".to_owned(),
+            Err(Unanswered::Yet(reason)) => reason,
+            Err(Unanswered::ForGood(reason)) => return Err(reason),
+        };
+        if clock.now().mono_ms - since_ms >= TOPIC_LIMIT.as_millis() as u64 {
             return Err(format!("topic {topic:?} is not there after {} s: {reason}", TOPIC_LIMIT.as_secs()));
         }
-        ctx.status.set(format!("Waiting for topic {topic}, for at most {} s", TOPIC_LIMIT.as_secs()));
         tokio::time::sleep(TOPIC_PAUSE).await;
     }
 }
@@ -402,12 +419,13 @@ impl Running {
     fn status(&self) -> ConsumeBenchStatus {
         let mut all = Book::new(None);
         let mut status = ConsumeBenchStatus::new();
-        let mut early = None;
+        let (mut early, mut last_trouble) = (None, None);
         for (client_id, book) in &self.books {
             let book = book.lock().unwrap_or_else(PoisonError::into_inner);
             all.add(&book);
             let one = book.status();
             early = early.or_else(|| one.ended_early.clone());
+            last_trouble = last_trouble.or_else(|| one.last_trouble.clone());
             if status.len() < CONSUMERS_SHOWN {
                 status.insert(client_id.clone(), one);
             }
@@ -416,7 +434,8 @@ impl Running {
         let mut warnings = crate::status::bounded(self.warnings.clone());
         let more = self.books.len() - status.len();
         warnings.extend((more > 0).then(|| format!("{more} more consumers are counted in \"all\" only")));
-        let merged = ConsumerStatus { unique_messages, warnings, ended_early: early, ..all.status() };
+        let merged =
+            ConsumerStatus { unique_messages, warnings, ended_early: early, last_trouble, ..all.status() };
         status.insert(ALL_CONSUMERS.to_owned(), merged);
         status
     }

@@ -3,14 +3,19 @@
 use rdkafka::error::RDKafkaErrorCode;
 
 use crate::client_config::Ours;
-use crate::native::Trouble;
+use crate::trouble::Trouble;
 
 /// What cannot pass by itself ends the task; the rest is for the log, and the client tries again.
 pub(crate) fn fatal(trouble: &Trouble) -> Result<(), String> {
     use RDKafkaErrorCode as Code;
+    if trouble.is_final() {
+        return Err(trouble.text());
+    }
     match trouble.code {
         Code::BrokerTransportFailure
         | Code::AllBrokersDown
+        | Code::Authentication
+        | Code::SSL
         | Code::Resolve
         | Code::OperationTimedOut
         | Code::RequestTimedOut
@@ -25,6 +30,6 @@ pub(crate) fn fatal(trouble: &Trouble) -> Result<(), String> {
             Ok(())
         }
         Code::AutoOffsetReset => Err(Ours::NO_RESET_POLICY.trim_end_matches(" for partitions: ").to_owned()),
-        code => Err(code.to_string()),
+        _ => Err(trouble.text()),
     }
 }

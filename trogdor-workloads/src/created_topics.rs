@@ -10,7 +10,7 @@ use rdkafka::admin::AdminOptions;
 use rdkafka::error::RDKafkaErrorCode;
 
 use crate::client_config::Translated;
-use crate::topic_admin::{Creation, Replicas, TopicAdmin, admin_client};
+use crate::topic_admin::{Creation, Replicas, TopicAdmin, Unanswered, admin_client};
 use crate::topics::PartitionsSpec;
 
 /// How long a deletion may take.
@@ -98,16 +98,20 @@ impl TopicAdmin for RecordingAdmin {
         creations
     }
 
-    async fn replicas(&self, topic: &str) -> Result<Option<Replicas>, String> {
+    async fn replicas(&self, topic: &str) -> Result<Option<Replicas>, Unanswered> {
         self.admin.replicas(topic).await
     }
 
-    async fn configs(&self, topic: &str) -> Result<BTreeMap<String, String>, String> {
+    async fn configs(&self, topic: &str) -> Result<BTreeMap<String, String>, Unanswered> {
         self.admin.configs(topic).await
     }
 
-    async fn takes_writes(&self, topic: &str, partition: i32) -> Result<(), String> {
+    async fn takes_writes(&self, topic: &str, partition: i32) -> Result<(), Unanswered> {
         self.admin.takes_writes(topic, partition).await
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.admin.trouble()
     }
 }
 

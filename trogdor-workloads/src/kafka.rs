@@ -7,7 +7,7 @@ use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tracing::{debug, info, warn};
 
 use crate::client_config::{NO_RESOLVABLE_BOOTSTRAP, Translated, is_secret};
@@ -15,6 +15,8 @@ use crate::client_config::{NO_RESOLVABLE_BOOTSTRAP, Translated, is_secret};
 /// The settings as rdkafka takes them.
 pub(crate) fn client_config(translated: &Translated) -> ClientConfig {
     let mut config = ClientConfig::new();
+    // At this level librdkafka says when a server hangs up.
+    config.set_log_level(RDKafkaLogLevel::Info);
     for (name, value) in &translated.librdkafka {
         config.set(name, value);
     }
@@ -41,7 +43,10 @@ pub(crate) async fn resolve(translated: &Translated) -> Result<(), String> {
         move || servers.iter().any(|server| (server.host.as_str(), server.port).to_socket_addrs().is_ok());
     match tokio::task::spawn_blocking(resolves).await {
         Ok(true) => Ok(()),
-        Ok(false) => Err(NO_RESOLVABLE_BOOTSTRAP.to_owned()),
+        Ok(false) => {
+            let servers: Vec<_> = translated.ours.bootstrap.iter().map(ToString::to_string).collect();
+            Err(format!("{NO_RESOLVABLE_BOOTSTRAP}: {}", servers.join(", ")))
+        }
         Err(error) => Err(format!("resolving the bootstrap servers failed: {error}")),
     }
 }
@@ -73,7 +78,11 @@ impl ClientContext for ClientLog {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        warn!(target: "librdkafka", %error, "{reason}");
+        // Said again and again, and after what made it so.
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AllBrokersDown) => debug!(target: "librdkafka", %error, "{reason}"),
+            _ => warn!(target: "librdkafka", %error, "{reason}"),
+        }
     }
 }
 

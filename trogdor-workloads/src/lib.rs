@@ -38,6 +38,7 @@ mod status;
 mod topic_admin;
 mod topic_setup;
 mod topics;
+mod trouble;
 
 use trogdor_core::TaskClass;
 
@@ -61,7 +62,7 @@ pub use pace::Pace;
 pub use produce_bench::{Interval, PRODUCE_BENCH, ProduceBenchSpec, ProduceBenchStatus};
 pub use record_processor::{AgesStatus, RecordProcessor};
 pub use round_trip::{ROUND_TRIP, RangesStatus, RoundTripSpec, RoundTripStatus};
-pub use topic_admin::{Creation, Replicas, TopicAdmin};
+pub use topic_admin::{Creation, Replicas, TopicAdmin, Unanswered};
 pub use topics::{MAX_NAMES, MAX_PARTITIONS, PARTITIONS, PartitionsSpec, TOPICS, TopicsSpec};
 
 /// What this crate adds to a catalog.

@@ -3,6 +3,7 @@
 
 mod batches;
 mod consumer;
+mod event;
 mod queue;
 
 use std::ffi::CString;
@@ -20,7 +21,8 @@ use rdkafka::types::RDKafkaRespErr;
 use crate::client_config::SaslCredentials;
 
 pub(crate) use batches::{BatchProducer, Record, TopicNumber};
-pub(crate) use consumer::{BatchConsumer, Received, Trouble};
+pub(crate) use consumer::{BatchConsumer, Received};
+pub(crate) use event::serve;
 
 /// Lets waiting batches go without their linger, and waits at most this long, without serving
 /// delivery reports. The binding's own flush serves them in steps of up to 100 ms.

@@ -13,8 +13,8 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use trogdor_core::json::{Field, Kind, Object};
 use trogdor_core::{
-    DURATION_MS, FixedNodes, NodeName, START_MS, Schedule, StopReason, TaskClass, TaskController, TaskId,
-    TaskSpec, Worker, WorkerContext, WorkerResult,
+    DURATION_MS, FixedNodes, NodeName, START_MS, Schedule, TaskClass, TaskController, TaskId, TaskSpec,
+    Worker, WorkerContext, WorkerResult,
 };
 
 pub use status::{Interval, ProduceBenchStatus};
@@ -269,23 +269,17 @@ struct ProduceBenchWorker {
 impl Worker for ProduceBenchWorker {
     async fn run(self: Box<Self>, ctx: WorkerContext) -> WorkerResult {
         let setup = tokio::select! {
+            // First, because it makes an error of a stop if the cluster cannot be reached.
+            biased;
             setup = self.set_up_topics(&ctx) => setup?,
             reason = ctx.stop.stopped() => {
-                let ended_early = Some(format!("{} before the first message", ending(reason)));
+                let ended_early = Some(format!("{} before the first message", topic_setup::ending(reason)));
                 ctx.status.set(ProduceBenchStatus { ended_early, ..ProduceBenchStatus::default() });
                 return Ok(());
             }
         };
         let job = self.job(&ctx, setup)?;
         Ok(run_on_own_thread(job, &ctx).await?)
-    }
-}
-
-fn ending(reason: StopReason) -> &'static str {
-    match reason {
-        StopReason::TimeUp => "its time was over",
-        StopReason::Requested => "it was stopped",
-        StopReason::AgentExits => "its agent exited",
     }
 }
 

@@ -251,6 +251,8 @@ impl Worker for RoundTripWorker {
         let topics = self.spec.active_topics.expand()?;
         let bootstrap = &self.spec.bootstrap_servers;
         let setup = tokio::select! {
+            // First, because it makes an error of a stop if the cluster cannot be reached.
+            biased;
             setup = topic_setup::for_worker(&ctx, bootstrap, &settings, &topics) => setup?,
             _ = ctx.stop.stopped() => {
                 let ended_early = Some("ended before the first message".to_owned());

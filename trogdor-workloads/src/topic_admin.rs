@@ -12,8 +12,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::client_config::Translated;
 use crate::embedded::EmbeddedBroker;
-use crate::kafka::{ClientLog, client_config, refusal};
+use crate::kafka::{client_config, refusal};
 use crate::topics::PartitionsSpec;
+use crate::trouble::Troubles;
 
 /// What became of the wish for a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,23 @@ pub enum Creation {
     Refused(String),
 }
 
+/// Why a question has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unanswered {
+    /// Asking again can help.
+    #[error("{0}")]
+    Yet(String),
+    /// Asking again cannot help.
+    #[error("{0}")]
+    ForGood(String),
+}
+
+impl From<Unanswered> for String {
+    fn from(unanswered: Unanswered) -> String {
+        unanswered.to_string()
+    }
+}
+
 /// Partition → ids of its brokers, the leader's preferred one first.
 pub type Replicas = BTreeMap<i32, Vec<i32>>;
 
@@ -40,25 +58,30 @@ pub trait TopicAdmin: Send + Sync {
     /// The partitions of a topic; `None` if it is not known (yet).
     ///
     /// # Errors
-    /// The cluster does not answer.
-    async fn replicas(&self, topic: &str) -> Result<Option<Replicas>, String>;
+    /// The cluster does not answer, or not to us.
+    async fn replicas(&self, topic: &str) -> Result<Option<Replicas>, Unanswered>;
 
     /// The configuration of a topic.
     ///
     /// # Errors
-    /// The cluster does not answer.
-    async fn configs(&self, topic: &str) -> Result<BTreeMap<String, String>, String>;
+    /// The cluster does not answer, or not to us.
+    async fn configs(&self, topic: &str) -> Result<BTreeMap<String, String>, Unanswered>;
 
     /// Whether a partition takes writes now.
     ///
     /// # Errors
     /// Why it does not.
-    async fn takes_writes(&self, topic: &str, partition: i32) -> Result<(), String>;
+    async fn takes_writes(&self, topic: &str, partition: i32) -> Result<(), Unanswered>;
+
+    /// What keeps us from the cluster at the moment, if anything is known.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A Kafka cluster through its admin protocol.
 pub struct KafkaAdmin {
-    client: Arc<AdminClient<ClientLog>>,
+    client: Arc<AdminClient<Troubles>>,
     limit: Duration,
 }
 
@@ -77,27 +100,81 @@ impl KafkaAdmin {
         AdminOptions::new().operation_timeout(Some(self.limit)).request_timeout(Some(self.limit))
     }
 
-    /// Runs a call that blocks.
+    fn troubles(&self) -> &Troubles {
+        self.client.inner().context()
+    }
+
+    /// Waits for a call and listens to what the client complains about meanwhile. What cannot pass ends the
+    /// wait at once: librdkafka itself would try until the call's time is over.
+    async fn heard<T>(&self, call: impl Future<Output = T>) -> Result<T, Unanswered> {
+        let mut call = std::pin::pin!(call);
+        loop {
+            let answer = tokio::select! {
+                answer = &mut call => Some(answer),
+                () = tokio::time::sleep(LISTEN_PERIOD) => None,
+            };
+            crate::native::serve(self.client.inner());
+            match answer {
+                Some(answer) => return Ok(answer),
+                None => self.troubles().check().map_err(Unanswered::ForGood)?,
+            }
+        }
+    }
+
+    /// Runs a call that blocks. The topic is for the error's text.
     async fn blocking<T: Send + 'static>(
         &self,
-        call: impl FnOnce(&AdminClient<ClientLog>) -> Result<T, KafkaError> + Send + 'static,
-    ) -> Result<T, String> {
+        topic: &str,
+        call: impl FnOnce(&AdminClient<Troubles>) -> Result<T, KafkaError> + Send + 'static,
+    ) -> Result<T, Unanswered> {
         let client = self.client.clone();
-        let called = tokio::task::spawn_blocking(move || call(&client)).await;
-        called.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+        let called = self.heard(tokio::task::spawn_blocking(move || call(&client))).await?;
+        let answer = called.map_err(|error| Unanswered::Yet(error.to_string()))?;
+        answer.map_err(|error| match error.rdkafka_error_code() {
+            Some(code) if is_forbidden(code) => about(topic, code),
+            Some(code) if says_nothing(code) => Unanswered::Yet(self.troubles().explain(code.to_string())),
+            Some(code) => Unanswered::Yet(code.to_string()),
+            None => Unanswered::Yet(error.to_string()),
+        })
+    }
+
+    /// Whoever may not create a topic may use one that is there.
+    async fn is_there(&self, topic: &str) -> bool {
+        matches!(self.replicas(topic).await, Ok(Some(_)))
     }
 }
 
 /// An admin client with these settings; it connects when it is used.
-pub(crate) fn admin_client(translated: &Translated) -> Result<AdminClient<ClientLog>, String> {
-    let client: AdminClient<ClientLog> = client_config(translated)
-        .create_with_context(ClientLog)
+pub(crate) fn admin_client(translated: &Translated) -> Result<AdminClient<Troubles>, String> {
+    let client: AdminClient<Troubles> = client_config(translated)
+        .create_with_context(Troubles::default())
         .map_err(|error: KafkaError| refusal(&error))?;
     if let Some(credentials) = &translated.ours.sasl_credentials {
         crate::native::set_credentials(client.inner(), credentials)?;
     }
     Ok(client)
 }
+
+fn is_forbidden(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(code, Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed)
+}
+
+fn about(topic: &str, code: RDKafkaErrorCode) -> Unanswered {
+    Unanswered::ForGood(format!("topic {topic:?}: {code}"))
+}
+
+/// Codes that only say that no answer came, not why.
+fn says_nothing(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::BrokerTransportFailure | Code::AllBrokersDown | Code::OperationTimedOut | Code::RequestTimedOut
+    )
+}
+
+/// How often the client's complaints are listened to during a call.
+const LISTEN_PERIOD: Duration = Duration::from_millis(50);
 
 /// How long one look may take; the callers look again.
 const LOOK_LIMIT: Duration = Duration::from_secs(5);
@@ -118,48 +195,71 @@ impl TopicAdmin for KafkaAdmin {
             topic
         });
         let wanted: Vec<_> = wanted.collect();
-        match self.client.create_topics(&wanted, &self.options()).await {
-            Ok(results) => results.into_iter().map(creation).collect(),
-            Err(error) => {
-                let text = error.to_string();
-                let all = match error.rdkafka_error_code() {
-                    Some(code) if may_pass(code) => Creation::NotYet(text),
-                    _ => Creation::Refused(text),
-                };
-                vec![all; topics.len()]
+        let options = self.options();
+        let all = match self.heard(self.client.create_topics(&wanted, &options)).await {
+            Ok(Ok(results)) => {
+                let mut creations = Vec::with_capacity(results.len());
+                for result in results {
+                    creations.push(match result {
+                        Err((name, RDKafkaErrorCode::TopicAuthorizationFailed))
+                            if self.is_there(&name).await =>
+                        {
+                            Creation::Exists
+                        }
+                        result => creation(result),
+                    });
+                }
+                return creations;
             }
-        }
+            Ok(Err(error)) => match error.rdkafka_error_code() {
+                Some(code) if may_pass(code) => Creation::NotYet(self.troubles().explain(code.to_string())),
+                _ => Creation::Refused(error.to_string()),
+            },
+            Err(unanswered) => Creation::Refused(unanswered.into()),
+        };
+        vec![all; topics.len()]
     }
 
-    async fn replicas(&self, topic: &str) -> Result<Option<Replicas>, String> {
+    async fn replicas(&self, topic: &str) -> Result<Option<Replicas>, Unanswered> {
         let name = topic.to_owned();
-        let look = move |client: &AdminClient<ClientLog>| {
+        let look = move |client: &AdminClient<Troubles>| {
             let metadata = client.inner().fetch_metadata(Some(&name), LOOK_LIMIT)?;
-            let topic =
-                metadata.topics().iter().find(|topic| topic.name() == name && topic.error().is_none());
-            Ok(topic.map(|topic| {
-                topic.partitions().iter().map(|p| (p.id(), p.replicas().to_vec())).collect::<Replicas>()
-            }))
+            let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else {
+                return Ok(None);
+            };
+            match topic.error().map(RDKafkaErrorCode::from) {
+                None => {
+                    let partitions = topic.partitions().iter();
+                    Ok(Some(partitions.map(|p| (p.id(), p.replicas().to_vec())).collect::<Replicas>()))
+                }
+                Some(code) if is_forbidden(code) => Err(KafkaError::MetadataFetch(code)),
+                Some(_) => Ok(None),
+            }
         };
-        let replicas = self.blocking(look).await?;
+        let replicas = self.blocking(topic, look).await?;
         Ok(replicas.filter(|partitions| !partitions.is_empty()))
     }
 
-    async fn configs(&self, topic: &str) -> Result<BTreeMap<String, String>, String> {
+    async fn configs(&self, topic: &str) -> Result<BTreeMap<String, String>, Unanswered> {
         let resource = [ResourceSpecifier::Topic(topic)];
-        let answers =
-            self.client.describe_configs(&resource, &self.options()).await.map_err(|e| e.to_string())?;
+        let options = self.options();
+        let answers = self.heard(self.client.describe_configs(&resource, &options)).await?;
+        let answers = answers.map_err(|error| Unanswered::Yet(self.troubles().explain(error.to_string())))?;
         let Some(answer) = answers.into_iter().next() else { return Ok(BTreeMap::new()) };
-        let entries = answer.map_err(|code| code.to_string())?.entries;
+        let entries = answer.map_err(|code| about(topic, code))?.entries;
         Ok(entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect())
     }
 
-    async fn takes_writes(&self, topic: &str, partition: i32) -> Result<(), String> {
+    async fn takes_writes(&self, topic: &str, partition: i32) -> Result<(), Unanswered> {
         // Metadata is complete before a partition takes writes; ListOffsets is answered only after.
-        let topic = topic.to_owned();
-        self.blocking(move |client| client.inner().fetch_watermarks(&topic, partition, LOOK_LIMIT))
+        let name = topic.to_owned();
+        self.blocking(topic, move |client| client.inner().fetch_watermarks(&name, partition, LOOK_LIMIT))
             .await
             .map(drop)
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.troubles().last()
     }
 }
 
@@ -205,16 +305,16 @@ impl TopicAdmin for EmbeddedBroker {
         topics.iter().map(|(name, spec)| create(name, spec)).collect()
     }
 
-    async fn replicas(&self, topic: &str) -> Result<Option<Replicas>, String> {
+    async fn replicas(&self, topic: &str) -> Result<Option<Replicas>, Unanswered> {
         let all = |(partitions, replicas)| (0..partitions).map(|p| (p, (1..=replicas).collect())).collect();
         Ok(self.topic(topic).map(all))
     }
 
-    async fn configs(&self, _topic: &str) -> Result<BTreeMap<String, String>, String> {
+    async fn configs(&self, _topic: &str) -> Result<BTreeMap<String, String>, Unanswered> {
         Ok(BTreeMap::new())
     }
 
-    async fn takes_writes(&self, _topic: &str, _partition: i32) -> Result<(), String> {
+    async fn takes_writes(&self, _topic: &str, _partition: i32) -> Result<(), Unanswered> {
         Ok(())
     }
 }

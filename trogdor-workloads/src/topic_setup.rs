@@ -2,19 +2,17 @@
 //! compare what was there before, and wait until every partition takes writes. Topics are never
 //! changed and never deleted here.
 
-use std::sync::Arc;
+mod of_worker;
+
 use std::time::Duration;
 
-use indexmap::IndexMap;
 use tokio::time::sleep;
-use trogdor_core::{Clock, WorkerContext};
+use trogdor_core::Clock;
 
-use crate::client_config::Translated;
-use crate::created_topics::{CreatedTopics, RecordingAdmin};
-use crate::embedded::EmbeddedBroker;
-use crate::kafka::resolve;
-use crate::topic_admin::{Creation, KafkaAdmin, Replicas, TopicAdmin};
+use crate::topic_admin::{Creation, Replicas, TopicAdmin, Unanswered};
 use crate::topics::PartitionsSpec;
+
+pub(crate) use of_worker::{ending, for_worker, tell};
 
 /// Topics per request, as the original sends them.
 const TOPICS_PER_REQUEST: usize = 10;
@@ -34,32 +32,6 @@ pub(crate) struct Setup {
     pub created: Vec<String>,
     /// What is not as asked for but does not keep the task from running.
     pub warnings: Vec<String>,
-}
-
-/// Brings a worker's topics into being and tells so in its status. `bootstrap` is the cluster as the
-/// spec names it, by which the embedded broker is recognised.
-pub(crate) async fn for_worker(
-    ctx: &WorkerContext,
-    bootstrap: &str,
-    settings: &Translated,
-    topics: &IndexMap<String, &PartitionsSpec>,
-) -> Result<Setup, String> {
-    resolve(settings).await?;
-    let topics: Vec<_> = topics.iter().map(|(name, spec)| (name.as_str(), *spec)).collect();
-    let admin: Arc<dyn TopicAdmin> = match ctx.extensions.get::<EmbeddedBroker>() {
-        Some(broker) if broker.bootstrap() == bootstrap => broker,
-        _ => Arc::new(KafkaAdmin::new(settings)?),
-    };
-    let admin: Arc<dyn TopicAdmin> = match ctx.extensions.get::<CreatedTopics>() {
-        Some(created) => Arc::new(RecordingAdmin::new(admin, created, settings.clone())),
-        None => admin,
-    };
-    ctx.status.set(format!("Creating {} topic(s)", topics.len()));
-    let setup = TopicSetup { admin: &*admin, clock: &*ctx.clock, retries: settings.ours.retries };
-    let mut setup = setup.run(&topics).await?;
-    ctx.status.set(format!("Created {} topic(s)", topics.len()));
-    setup.warnings.extend(settings.notes.iter().map(|note| format!("admin client: {note}")));
-    Ok(setup)
 }
 
 /// How topics are brought into being.
@@ -144,7 +116,15 @@ impl TopicSetup<'_> {
         }
         let mut differences = differences(&found, spec);
         if !spec.configs.is_empty() {
-            let found = self.admin.configs(name).await?;
+            let found = match self.admin.configs(name).await {
+                Ok(found) => found,
+                Err(reason) => {
+                    let text =
+                        format!("topic {name:?} exists, but its configuration cannot be read: {reason}");
+                    setup.warnings.push(text);
+                    return Ok(());
+                }
+            };
             for (key, wanted) in spec.configs.iter().filter(|(key, wanted)| found.get(*key) != Some(wanted)) {
                 let found = found.get(key).map_or("unset", String::as_str);
                 differences.push(format!("but its {key} is {found}, not {wanted}"));
@@ -168,6 +148,9 @@ impl TopicSetup<'_> {
     async fn wait_for_writes(&self, topic: &str, partition: i32) -> Result<(), String> {
         let since_ms = self.clock.now().mono_ms;
         while let Err(reason) = self.admin.takes_writes(topic, partition).await {
+            if matches!(reason, Unanswered::ForGood(_)) {
+                return Err(reason.into());
+            }
             if self.is_over(since_ms, WRITABLE_LIMIT) {
                 return Err(format!(
                     "partition {partition} of topic {topic:?} takes no writes after {} s: {reason}",

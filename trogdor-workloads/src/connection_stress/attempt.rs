@@ -9,7 +9,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, lookup_host};
 
 use super::ConnectionStressAction;
-use crate::client_config::Translated;
+use crate::client_config::{HostPort, Translated};
+use crate::clock::Stopwatch;
 use crate::topic_admin::admin_client;
 
 /// How long a connection may take, as in the original.
@@ -38,11 +39,11 @@ impl Connector {
 
     /// The servers take turns.
     pub(super) async fn attempt(&self, turn: u64) -> Result<(), String> {
-        if !self.plain {
-            return self.through_librdkafka().await;
-        }
         let servers = &self.settings.ours.bootstrap;
         let server = &servers[(turn % servers.len() as u64) as usize];
+        if !self.plain {
+            return self.through_librdkafka(server).await;
+        }
         let address = within(CONNECT_LIMIT, "name look-up", async {
             let mut found = lookup_host((server.host.as_str(), server.port)).await?;
             found.next().ok_or_else(|| std::io::Error::other("no address"))
@@ -58,15 +59,35 @@ impl Connector {
     }
 
     /// librdkafka makes the handshakes; an answer over the connection is the proof that it works.
-    async fn through_librdkafka(&self) -> Result<(), String> {
-        let settings = self.settings.clone();
+    async fn through_librdkafka(&self, server: &HostPort) -> Result<(), String> {
+        let mut settings = self.settings.clone();
+        settings.librdkafka.insert("bootstrap.servers".to_owned(), server.to_string());
         let limit = self.request_limit;
-        let fetched = tokio::task::spawn_blocking(move || {
-            let client = admin_client(&settings)?;
-            let fetched = client.inner().fetch_metadata(None, limit);
-            fetched.map(drop).map_err(|error: KafkaError| error.to_string())
-        });
+        let fetched = tokio::task::spawn_blocking(move || log_in_and_ask(&settings, limit));
         fetched.await.map_err(|error| error.to_string())?
+    }
+}
+
+/// Asks in steps, to hear in between why there is no connection: librdkafka would try again and again, but an
+/// attempt is one.
+fn log_in_and_ask(settings: &Translated, limit: Duration) -> Result<(), String> {
+    const FIRST_STEP: Duration = Duration::from_millis(100);
+    let client = admin_client(settings)?;
+    let watch = Stopwatch::start();
+    let mut step = FIRST_STEP;
+    loop {
+        let left = limit.saturating_sub(Duration::from_nanos(watch.elapsed_ns()));
+        let fetched = client.inner().fetch_metadata(None, step.min(left));
+        crate::native::serve(client.inner());
+        let error: KafkaError = match fetched {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        match client.inner().context().last() {
+            Some(trouble) => return Err(trouble),
+            None if left <= step => return Err(error.to_string()),
+            None => step *= 2,
+        }
     }
 }
 

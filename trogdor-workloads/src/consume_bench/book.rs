@@ -22,6 +22,7 @@ pub(super) struct Book {
     /// From the first poll to the last record.
     pub(super) elapsed_ns: u64,
     pub(super) ended_early: Option<String>,
+    pub(super) last_trouble: Option<String>,
 }
 
 impl Book {
@@ -38,6 +39,7 @@ impl Book {
             last_partition: 0,
             elapsed_ns: 0,
             ended_early: None,
+            last_trouble: None,
         }
     }
 
@@ -101,6 +103,7 @@ impl Book {
                 ns => (self.received as f64 / (ns as f64 / 1e9) * 10.0).round() / 10.0,
             },
             ended_early: self.ended_early.clone(),
+            last_trouble: self.last_trouble.clone(),
             warnings: Vec::new(),
         }
     }

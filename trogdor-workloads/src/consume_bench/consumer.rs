@@ -47,7 +47,7 @@ pub(super) fn consume(job: Job, flag: &StopFlag) -> Result<(), String> {
     }
     let watch = Stopwatch::start();
     let mut consuming = Consuming { job, consumer, watch, last_batch_ns: 0, received: 0 };
-    let result = consuming.run(flag);
+    let result = consuming.run(flag).and_then(|()| consuming.check_contact());
     consuming.finish();
     result
 }
@@ -61,6 +61,23 @@ struct Consuming {
 }
 
 impl Consuming {
+    /// Whoever got less than wanted because the cluster is away has failed; if there was just nothing more to
+    /// read, that is for the status.
+    fn check_contact(&self) -> Result<(), String> {
+        const LIMIT: Duration = Duration::from_secs(1);
+        let topic = match &self.job.source {
+            Source::Subscribe(topics) => topics.first(),
+            Source::Assign(partitions) => partitions.first().map(|(topic, _)| topic),
+        };
+        let (received, wanted) = (self.received, self.job.messages_max);
+        match (self.consumer.troubles().last(), topic) {
+            (Some(trouble), Some(topic)) if received < wanted && !self.consumer.reaches(topic, LIMIT) => {
+                Err(format!("ended after {received} of {wanted} messages without its cluster; {trouble}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn run(&mut self, flag: &StopFlag) -> Result<(), String> {
         let mut looked_ns = 0;
         while self.received < self.job.messages_max && !flag.is_set() {
@@ -109,7 +126,12 @@ impl Consuming {
         for item in batch {
             match item {
                 Ok(record) => entry.add(record),
-                Err(trouble) => result = result.and(fatal(&trouble)),
+                Err(trouble) => {
+                    if !trouble.says_little() {
+                        entry.book.last_trouble = Some(trouble.text());
+                    }
+                    result = result.and(fatal(&trouble));
+                }
             }
         }
         let taken = entry.end(gap_ns);

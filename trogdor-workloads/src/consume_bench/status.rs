@@ -54,6 +54,9 @@ pub struct ConsumerStatus {
     /// Why fewer records than wanted were received, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_early: Option<String>,
+    /// What last kept the client from its cluster, or from doing what it was told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_trouble: Option<String>,
     /// What is not as the spec says, or means something else here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

@@ -12,13 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::bindings::*;
-use rdkafka::client::ClientContext;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 use rdkafka::types::RDKafkaRespErr;
 
+use super::error_code;
+use super::event::Event;
 use super::queue::Queue;
-use super::{error_code, log_level};
 
 /// The client's partitioner chooses.
 const PARTITION_UNASSIGNED: i32 = -1;
@@ -247,7 +247,7 @@ impl Iterator for Reports<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         // SAFETY: the event is valid until it is dropped, and borrowed here.
-        let message = unsafe { rd_kafka_event_message_next(self.0.0.as_ptr()) };
+        let message = unsafe { rd_kafka_event_message_next(self.0.as_ptr()) };
         // SAFETY: what is not null is a message that lives as long as the event.
         (!message.is_null()).then(|| unsafe { slot_and_error(message) })
     }
@@ -268,62 +268,5 @@ impl Drop for Topic {
         // SAFETY: the handle is ours and the client is there (invariant 2). Records in flight hold
         // the topic by references of their own.
         unsafe { rd_kafka_topic_destroy(self.0.as_ptr()) }
-    }
-}
-
-struct Event(NonNull<rd_kafka_event_t>);
-
-impl Event {
-    fn poll(queue: &Queue, wait_ms: i32) -> Option<Event> {
-        // SAFETY: the queue is valid until it is dropped.
-        let event = unsafe { rd_kafka_queue_poll(queue.as_ptr(), wait_ms) };
-        NonNull::new(event).map(Event)
-    }
-
-    fn kind(&self) -> i32 {
-        // SAFETY: the event is valid until it is dropped.
-        unsafe { rd_kafka_event_type(self.0.as_ptr()) }
-    }
-
-    /// Passes on what is not about records.
-    fn tell(&mut self, kind: i32, context: &impl ClientContext) {
-        match kind {
-            RD_KAFKA_EVENT_LOG => self.tell_log(context),
-            RD_KAFKA_EVENT_STATS => {
-                // SAFETY: an event of this kind has a text, which lives as long as the event.
-                let statistics = unsafe { CStr::from_ptr(rd_kafka_event_stats(self.0.as_ptr())) };
-                context.stats_raw(statistics.to_bytes());
-            }
-            RD_KAFKA_EVENT_ERROR => {
-                let event = self.0.as_ptr();
-                // SAFETY: any event has a code and a text for it, which lives as long as the event.
-                let (code, reason) = unsafe {
-                    (rd_kafka_event_error(event), CStr::from_ptr(rd_kafka_event_error_string(event)))
-                };
-                context.error(KafkaError::Global(code.into()), reason.to_string_lossy().trim());
-            }
-            // Nobody asked for tokens to be refreshed, nor for events of any other kind.
-            _ => (),
-        }
-    }
-
-    fn tell_log(&mut self, context: &impl ClientContext) {
-        let (mut facility, mut text, mut level) = (ptr::null(), ptr::null(), 0);
-        // SAFETY: the event is valid, and the call writes to three places of its types.
-        let failed =
-            unsafe { rd_kafka_event_log(self.0.as_ptr(), &mut facility, &mut text, &mut level) } != 0;
-        if failed {
-            return;
-        }
-        // SAFETY: it has set both texts, which live as long as the event.
-        let (facility, text) = unsafe { (CStr::from_ptr(facility), CStr::from_ptr(text)) };
-        context.log(log_level(level), facility.to_string_lossy().trim(), text.to_string_lossy().trim());
-    }
-}
-
-impl Drop for Event {
-    fn drop(&mut self) {
-        // SAFETY: the event is ours, and nothing that lives longer points into it.
-        unsafe { rd_kafka_event_destroy(self.0.as_ptr()) }
     }
 }

@@ -21,16 +21,10 @@ use super::queue::Queue;
 use super::{error_code, log_level};
 use crate::client_config::Translated;
 use crate::kafka::{ClientLog, client_config, refusal};
+use crate::trouble::{Trouble, Troubles};
 
 /// Errors of the client that nobody has looked at yet; older ones are in the log only.
 const TROUBLES_MAX: usize = 100;
-
-/// What went wrong, as librdkafka says it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Trouble {
-    pub(crate) code: RDKafkaErrorCode,
-    pub(crate) reason: String,
-}
 
 /// A consumer that gives records in batches. Rebalances are followed by librdkafka itself.
 ///
@@ -63,7 +57,7 @@ impl BatchConsumer {
             rd_kafka_conf_set_log_cb(native.ptr(), Some(on_log));
             rd_kafka_conf_set_error_cb(native.ptr(), Some(on_error));
         }
-        let client = Client::new(&config, native, RDKafkaType::RD_KAFKA_CONSUMER, Context::default())
+        let client = Client::new(&config, native, RDKafkaType::RD_KAFKA_CONSUMER, Context::of(translated))
             .map_err(|error| refusal(&error))?;
         if let Some(credentials) = &translated.ours.sasl_credentials {
             super::set_credentials(&client, credentials)?;
@@ -162,8 +156,19 @@ impl BatchConsumer {
         if found > 0 && max > 1 {
             self.messages.fill(&self.queue, max - 1, 0);
         }
-        let troubles = self.client.context().troubles();
-        Batch { troubles, messages: self.messages.0.iter(), _batch: PhantomData }
+        let troubles = self.client.context().unread();
+        let (context, messages) = (&**self.client.context(), self.messages.0.iter());
+        Batch { context, troubles, messages, _batch: PhantomData }
+    }
+
+    /// What kept it from its cluster so far.
+    pub(crate) fn troubles(&self) -> &Troubles {
+        &self.client.context().troubles
+    }
+
+    /// Whether the cluster answers within this time.
+    pub(crate) fn reaches(&self, topic: &str, limit: Duration) -> bool {
+        self.client.fetch_metadata(Some(topic), limit).is_ok()
     }
 
     /// Commits what was taken so far, and waits for that. Nothing to commit is no error.
@@ -224,6 +229,7 @@ impl Drop for Messages {
 /// What one call brought: first what went wrong with the client, then records and what went wrong
 /// between them.
 pub(crate) struct Batch<'a> {
+    context: &'a Context,
     troubles: VecDeque<Trouble>,
     messages: slice::Iter<'a, *mut rd_kafka_message_t>,
     _batch: PhantomData<Received<'a>>,
@@ -242,8 +248,21 @@ impl<'a> Iterator for Batch<'a> {
         unsafe {
             let Some(code) = error_code(message) else { return Some(Ok(Received(&*message))) };
             let reason = CStr::from_ptr(rd_kafka_message_errstr(message)).to_string_lossy().into_owned();
-            Some(Err(Trouble { code, reason }))
+            Some(Err(self.context.trouble(code, with_topic(&*message, reason))))
         }
+    }
+}
+
+/// The text, and which topic it is about, if it is about one and does not say so.
+fn with_topic(message: &rd_kafka_message_t, text: String) -> String {
+    if message.rkt.is_null() {
+        return text;
+    }
+    // SAFETY: an open topic has a name that ends with NUL and lives as long as the message.
+    let name = unsafe { CStr::from_ptr(rd_kafka_topic_name(message.rkt)) }.to_string_lossy();
+    match text.contains(&*name) {
+        true => text,
+        false => format!("topic {name:?}: {text}"),
     }
 }
 
@@ -313,12 +332,31 @@ unsafe fn bytes<'a>(start: *const c_void, len: usize) -> Option<&'a [u8]> {
 }
 
 /// Where the client's callbacks lead: to the log, and errors to the next batch too.
-#[derive(Default)]
-struct Context(Mutex<VecDeque<Trouble>>);
+struct Context {
+    group: String,
+    unread: Mutex<VecDeque<Trouble>>,
+    troubles: Troubles,
+}
 
 impl Context {
-    fn troubles(&self) -> VecDeque<Trouble> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    fn of(translated: &Translated) -> Context {
+        let group = translated.librdkafka.get("group.id").cloned().unwrap_or_default();
+        Context { group, unread: Mutex::default(), troubles: Troubles::default() }
+    }
+
+    /// What went wrong, with the name of the group if it is about that.
+    fn trouble(&self, code: RDKafkaErrorCode, reason: String) -> Trouble {
+        use RDKafkaErrorCode as Code;
+        match code {
+            Code::GroupAuthorizationFailed | Code::FencedInstanceId | Code::Fatal => {
+                Trouble { code, reason: format!("group {:?}: {reason}", self.group) }
+            }
+            _ => Trouble { code, reason },
+        }
+    }
+
+    fn unread(&self) -> VecDeque<Trouble> {
+        std::mem::take(&mut self.unread.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -336,22 +374,29 @@ unsafe extern "C" fn on_error(
     // SAFETY: by the caller; the context lives as long as the client (invariant 3), and is shared.
     let (reason, context) = unsafe { (CStr::from_ptr(reason), &*context.cast::<Context>()) };
     let reason = reason.to_string_lossy().trim().to_owned();
-    ClientLog.error(KafkaError::Global(code), &reason);
-    let mut troubles = context.0.lock().unwrap_or_else(PoisonError::into_inner);
-    if troubles.len() < TROUBLES_MAX {
-        troubles.push_back(Trouble { code, reason });
+    context.troubles.error(KafkaError::Global(code), &reason);
+    let mut unread = context.unread.lock().unwrap_or_else(PoisonError::into_inner);
+    if unread.len() < TROUBLES_MAX {
+        unread.push_back(context.trouble(code, reason));
     }
 }
 
 /// # Safety
-/// librdkafka calls this with texts that end with NUL.
+/// librdkafka calls this with a client whose opaque is a [`Context`], or none, and texts that end with NUL.
 unsafe extern "C" fn on_log(
-    _client: *const rd_kafka_t,
+    client: *const rd_kafka_t,
     level: c_int,
     facility: *const c_char,
     text: *const c_char,
 ) {
     // SAFETY: by the caller.
     let (facility, text) = unsafe { (CStr::from_ptr(facility), CStr::from_ptr(text)) };
-    ClientLog.log(log_level(level), facility.to_string_lossy().trim(), text.to_string_lossy().trim());
+    let (facility, text) = (facility.to_string_lossy(), text.to_string_lossy());
+    // There is no client yet where its settings are talked about.
+    if client.is_null() {
+        return ClientLog.log(log_level(level), facility.trim(), text.trim());
+    }
+    // SAFETY: by the caller; the context lives as long as the client (invariant 3), and is shared.
+    let context = unsafe { &*rd_kafka_opaque(client).cast::<Context>() };
+    context.troubles.log(log_level(level), facility.trim(), text.trim());
 }

@@ -14,10 +14,11 @@ use rdkafka::producer::ProducerContext;
 
 use super::status::{Interval, ProduceBenchStatus};
 use crate::clock::Stopwatch;
-use crate::kafka::{ClientLog, tells_producer_id};
+use crate::kafka::tells_producer_id;
 use crate::latency::Latencies;
 use crate::pace::Pace;
 use crate::status::count_cause;
+use crate::trouble::Troubles;
 
 /// How many intervals a status shows.
 const INTERVALS_SHOWN: usize = 10;
@@ -27,6 +28,8 @@ struct Slot {
     due_ns: u64,
     sent_ns: u64,
     bytes: u64,
+    /// Which of the targets' topics it goes to.
+    target: usize,
 }
 
 /// The book.
@@ -42,6 +45,10 @@ pub(super) struct Ledger {
     pub(super) aborted: u64,
     bytes: u64,
     causes: BTreeMap<String, u64>,
+    /// The topic of each target, for the causes that are about one.
+    topics: Vec<String>,
+    /// Whether records were lost that no broker refused.
+    pub(super) lost_contact: bool,
     service: Latencies,
     response: Latencies,
     schedule_delay: Latencies,
@@ -73,6 +80,8 @@ impl Ledger {
             aborted: 0,
             bytes: 0,
             causes: BTreeMap::new(),
+            topics: Vec::new(),
+            lost_contact: false,
             service: Latencies::new(),
             response: Latencies::new(),
             schedule_delay: Latencies::new(),
@@ -89,6 +98,11 @@ impl Ledger {
         }
     }
 
+    /// Names the topic of each target.
+    pub(super) fn name_topics(&mut self, topics: impl Iterator<Item = String>) {
+        self.topics = topics.collect();
+    }
+
     /// Sets the moment that times are told from.
     pub(super) fn begin(&mut self, first_due_ns: u64) {
         self.begun = true;
@@ -99,9 +113,9 @@ impl Ledger {
 
     /// A slot for a record that is about to be handed over; `None` while as many are in flight as
     /// the client may hold.
-    pub(super) fn open(&mut self, due_ns: u64, sent_ns: u64, bytes: u64) -> Option<usize> {
+    pub(super) fn open(&mut self, target: usize, due_ns: u64, sent_ns: u64, bytes: u64) -> Option<usize> {
         let slot = self.free.pop()?;
-        self.slots[slot] = Slot { due_ns, sent_ns, bytes };
+        self.slots[slot] = Slot { due_ns, sent_ns, bytes, target };
         self.handed_over += 1;
         Some(slot)
     }
@@ -126,6 +140,12 @@ impl Ledger {
         self.count_failure(cause);
     }
 
+    /// A record that the client refused for good, as it says itself.
+    pub(super) fn refused_by_client(&mut self, code: RDKafkaErrorCode, target: usize) {
+        self.handed_over += 1;
+        self.count_refusal(code, target);
+    }
+
     /// All that one delivery report of the client says, which arrived at one time.
     pub(super) fn report_all(
         &mut self,
@@ -138,7 +158,7 @@ impl Ledger {
     }
 
     fn report(&mut self, slot: usize, error: Option<RDKafkaErrorCode>, now_ns: u64) {
-        let Some(Slot { due_ns, sent_ns, bytes }) = self.slots.get(slot).copied() else { return };
+        let Some(Slot { due_ns, sent_ns, bytes, target }) = self.slots.get(slot).copied() else { return };
         self.free.push(slot);
         match error {
             None => {
@@ -160,8 +180,21 @@ impl Ledger {
             Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) if self.aborting => {
                 self.aborted += 1;
             }
-            Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => self.unknown += 1,
-            Some(code) => self.count_failure(&code.to_string()),
+            Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {
+                self.lost_contact = true;
+                self.unknown += 1;
+            }
+            Some(code) => self.count_refusal(code, target),
+        }
+    }
+
+    /// A record was not delivered, or refused by the client.
+    fn count_refusal(&mut self, code: RDKafkaErrorCode, target: usize) {
+        self.lost_contact |=
+            matches!(code, RDKafkaErrorCode::MessageTimedOut | RDKafkaErrorCode::BrokerTransportFailure);
+        match self.topics.get(target).filter(|_| is_about_a_topic(code)) {
+            Some(topic) => self.count_failure(&format!("topic {topic:?}: {code}")),
+            None => self.count_failure(&code.to_string()),
         }
     }
 
@@ -256,6 +289,7 @@ impl Ledger {
             response_time: paced.then(|| self.response.summary()),
             schedule_delay: paced.then(|| self.schedule_delay.summary()),
             ended_early: None,
+            last_trouble: None,
             warnings: Vec::new(),
             intervals: self.intervals.iter().copied().collect(),
         }
@@ -292,6 +326,23 @@ impl Ledger {
     }
 }
 
+/// Refusals whose cause is looked for at a topic.
+fn is_about_a_topic(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::TopicAuthorizationFailed
+            | Code::UnknownTopicOrPartition
+            | Code::UnknownTopic
+            | Code::UnknownPartition
+            | Code::InvalidTopic
+            | Code::MessageSizeTooLarge
+            | Code::NotEnoughReplicas
+            | Code::NotEnoughReplicasAfterAppend
+            | Code::PolicyViolation
+    )
+}
+
 /// Enters delivery reports into the ledger; also the client's way to the log.
 #[derive(Debug, Clone)]
 pub(super) struct Deliveries {
@@ -299,11 +350,17 @@ pub(super) struct Deliveries {
     watch: Stopwatch,
     /// Whether the idempotent producer has its id, as the client's statistics tell.
     has_producer_id: Arc<AtomicBool>,
+    pub(super) troubles: Troubles,
 }
 
 impl Deliveries {
     pub(super) fn new(ledger: Ledger, watch: Stopwatch) -> Deliveries {
-        Deliveries { ledger: Arc::new(Mutex::new(ledger)), watch, has_producer_id: Arc::default() }
+        Deliveries {
+            ledger: Arc::new(Mutex::new(ledger)),
+            watch,
+            has_producer_id: Arc::default(),
+            troubles: Troubles::default(),
+        }
     }
 
     /// Whether the idempotent producer has its id, as of the last statistics.
@@ -318,11 +375,11 @@ impl Deliveries {
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        ClientLog.log(level, facility, text);
+        self.troubles.log(level, facility, text);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        ClientLog.error(error, reason);
+        self.troubles.error(error, reason);
     }
 
     fn stats_raw(&self, statistics: &[u8]) {

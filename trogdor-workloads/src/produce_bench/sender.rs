@@ -81,6 +81,7 @@ pub(super) fn send(mut job: Job, flag: &StopFlag, status: &StatusSlot) -> Result
     let watch = Stopwatch::start();
     let in_flight_max = in_flight_max(&job.translated);
     let deliveries = Deliveries::new(Ledger::new(job.pace, in_flight_max), watch);
+    deliveries.ledger().name_topics(job.targets.iter().map(|target| target.topic.clone()));
     let producer: BaseProducer<Deliveries> = client_config(&job.translated)
         .create_with_context(deliveries.clone())
         .map_err(|error| refusal(&error))?;
@@ -103,7 +104,10 @@ pub(super) fn send(mut job: Job, flag: &StopFlag, status: &StatusSlot) -> Result
     };
     let result = sender.run();
     sender.publish_last(result.is_ok());
-    let verdict = sender.deliveries.ledger().verdict();
+    let mut verdict = sender.deliveries.ledger().verdict();
+    if sender.deliveries.ledger().lost_contact && !sender.deliveries.troubles.is_final() {
+        verdict = verdict.map_err(|text| sender.deliveries.troubles.explain(text));
+    }
     match (result, verdict) {
         (Ok(()), verdict) => verdict,
         (Err(error), Ok(())) => Err(error),
@@ -152,7 +156,8 @@ impl Publisher<'_> {
         let mut ledger = deliveries.ledger();
         ledger.end_interval(now_ns);
         let warnings = self.warnings.clone();
-        let status = ProduceBenchStatus { ended_early, warnings, ..ledger.status() };
+        let last_trouble = deliveries.troubles.last();
+        let status = ProduceBenchStatus { ended_early, last_trouble, warnings, ..ledger.status() };
         drop(ledger);
         self.status.set(status);
     }
@@ -161,9 +166,9 @@ impl Publisher<'_> {
 impl Sender<'_> {
     fn run(&mut self) -> Result<(), String> {
         self.wait_for_metadata()?;
-        self.wait_for_producer_id();
+        self.wait_for_producer_id()?;
         if self.flag.is_set() {
-            return Ok(());
+            return self.stopped_before_the_first();
         }
         if self.job.transactions.is_some() && self.job.messages_max > 0 {
             self.init_transactions()?;
@@ -186,27 +191,50 @@ impl Sender<'_> {
         let since_ns = self.watch.elapsed_ns();
         let topics: BTreeSet<_> = self.job.targets.iter().map(|target| target.topic.as_str()).collect();
         for topic in topics {
-            while !self.knows(topic) && !self.flag.is_set() {
+            while !self.knows(topic)? && !self.flag.is_set() {
                 if (self.watch.elapsed_ns() - since_ns) / 1_000_000 >= limit_ms {
-                    return Err(format!("Topic {topic} not present in metadata after {limit_ms} ms."));
+                    let text = format!("Topic {topic} not present in metadata after {limit_ms} ms.");
+                    return Err(self.deliveries.troubles.explain(text));
                 }
-                self.producer.poll(Duration::from_millis(5));
+                self.poll_before_the_first(Duration::from_millis(5))?;
             }
         }
         Ok(())
     }
 
-    fn knows(&self, topic: &str) -> bool {
+    fn knows(&self, topic: &str) -> Result<bool, String> {
         const LOOK_LIMIT: Duration = Duration::from_millis(500);
-        let metadata = self.producer.client().fetch_metadata(Some(topic), LOOK_LIMIT);
-        let found = |topics: &[MetadataTopic]| topics.iter().any(|t| t.error().is_none());
-        metadata.is_ok_and(|metadata| found(metadata.topics()))
+        let Ok(metadata) = self.producer.client().fetch_metadata(Some(topic), LOOK_LIMIT) else {
+            return Ok(false);
+        };
+        match metadata.topics().first().and_then(MetadataTopic::error).map(RDKafkaErrorCode::from) {
+            Some(code @ RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                Err(format!("topic {topic:?}: {code}"))
+            }
+            error => Ok(error.is_none() && !metadata.topics().is_empty()),
+        }
+    }
+
+    /// Serves what the client has to say. What cannot pass ends the run before it begins.
+    fn poll_before_the_first(&self, wait: Duration) -> Result<(), String> {
+        self.producer.poll(wait);
+        self.publisher.publish_if_due(&self.deliveries, self.watch.elapsed_ns());
+        self.deliveries.troubles.check()?;
+        self.fatal_error()
+    }
+
+    /// If the cluster is why there was no first record, it is an error.
+    fn stopped_before_the_first(&self) -> Result<(), String> {
+        match self.deliveries.troubles.last() {
+            None => Ok(()),
+            Some(trouble) => Err(format!("its time was over before the first message: {trouble}")),
+        }
     }
 
     /// librdkafka asks for the idempotent producer's id when it feels like it, up to half a second
     /// after its start; that shall not stand in the latencies. A cluster that gives none in time
     /// shows in the deliveries.
-    fn wait_for_producer_id(&self) {
+    fn wait_for_producer_id(&self) -> Result<(), String> {
         const LIMIT_NS: u64 = 5_000_000_000;
         let settings = &self.job.translated.librdkafka;
         let told = settings.get("statistics.interval.ms").is_some_and(|interval| interval != "0");
@@ -214,14 +242,16 @@ impl Sender<'_> {
         let since_ns = self.watch.elapsed_ns();
         while told && idempotent && self.job.transactions.is_none() && !self.deliveries.has_producer_id() {
             if self.flag.is_set() || self.watch.elapsed_ns() - since_ns >= LIMIT_NS {
-                return;
+                break;
             }
-            self.producer.poll(Duration::from_millis(1));
+            self.poll_before_the_first(Duration::from_millis(1))?;
         }
+        Ok(())
     }
 
     fn send_all(&mut self, start_ns: u64) -> Result<(), String> {
         while self.sent < self.job.messages_max && !self.flag.is_set() {
+            self.deliveries.troubles.check()?;
             self.step_transaction()?;
             let due_ns = self.job.pace.due_ns(self.sent).map(|due| start_ns.saturating_add(due));
             if !self.wait_until(due_ns) {
@@ -282,7 +312,8 @@ impl Sender<'_> {
     /// it. Only a fatal error is an error here; others are entered as failures.
     fn send_one(&mut self, due_ns: Option<u64>) -> Result<bool, String> {
         let Job { targets, keys, values, translated, .. } = &mut self.job;
-        let target = &targets[(self.sent % targets.len() as u64) as usize];
+        let turn = (self.sent % targets.len() as u64) as usize;
+        let target = &targets[turn];
         let key = keys.at(self.sent as i64, wall_ms);
         let value = values.at(self.sent as i64, wall_ms);
         let bytes = (key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len)) as u64;
@@ -293,7 +324,7 @@ impl Sender<'_> {
         let mut blocked_since_ns = None;
         loop {
             let sent_ns = self.watch.elapsed_ns();
-            let slot = self.deliveries.ledger().open(due_ns.unwrap_or(sent_ns), sent_ns, bytes);
+            let slot = self.deliveries.ledger().open(turn, due_ns.unwrap_or(sent_ns), sent_ns, bytes);
             let refusal = match slot {
                 None => RDKafkaErrorCode::QueueFull,
                 Some(slot) => {
@@ -314,7 +345,7 @@ impl Sender<'_> {
             let blocked_ns = sent_ns - *blocked_since_ns.get_or_insert(sent_ns);
             let max_block_ms = translated.ours.max_block_ms;
             if refusal != RDKafkaErrorCode::QueueFull {
-                self.deliveries.ledger().refused(&refusal.to_string());
+                self.deliveries.ledger().refused_by_client(refusal, turn);
                 return self.fatal_error().map(|()| true);
             }
             if self.flag.is_set() {
@@ -332,6 +363,13 @@ impl Sender<'_> {
     fn fatal_error(&self) -> Result<(), String> {
         match self.producer.client().fatal_error() {
             None => Ok(()),
+            // Whoever may write to some topic gets a producer id.
+            Some((RDKafkaErrorCode::ClusterAuthorizationFailed, reason)) => {
+                let topics: BTreeSet<_> =
+                    self.job.targets.iter().map(|target| target.topic.as_str()).collect();
+                let topics: Vec<_> = topics.into_iter().take(20).collect();
+                Err(format!("no leave to write to topic(s) {}: {reason}", topics.join(", ")))
+            }
             Some((code, reason)) => Err(format!("the producer failed for good: {reason} ({code})")),
         }
     }
@@ -466,7 +504,9 @@ impl Sender<'_> {
 
     /// Waits for what is in flight; what is left then is given up, and its fate unknown.
     fn drain(&mut self) {
-        self.serve_until_delivered(None);
+        // Without a login there will be no answers.
+        let limit = self.deliveries.troubles.is_final().then_some(Duration::from_secs(1));
+        self.serve_until_delivered(limit);
         if self.deliveries.ledger().in_flight() > 0 {
             self.producer.purge(PurgeConfig::default().queue().inflight());
             self.serve_purged();

@@ -100,21 +100,21 @@ impl TopicAdmin for Cluster {
         created
     }
 
-    async fn replicas(&self, topic: &str) -> Result<Option<Replicas>, String> {
+    async fn replicas(&self, topic: &str) -> Result<Option<Replicas>, Unanswered> {
         let mut asked = self.asked.lock().unwrap();
         let before = asked.looks.iter().filter(|(_, name)| name == topic).count();
         asked.looks.push((self.now_ms(), topic.to_owned()));
         Ok(self.looks.get(topic).and_then(|looks| answer(looks, before)).flatten())
     }
 
-    async fn configs(&self, _topic: &str) -> Result<BTreeMap<String, String>, String> {
+    async fn configs(&self, _topic: &str) -> Result<BTreeMap<String, String>, Unanswered> {
         Ok(self.configs.clone())
     }
 
-    async fn takes_writes(&self, topic: &str, partition: i32) -> Result<(), String> {
+    async fn takes_writes(&self, topic: &str, partition: i32) -> Result<(), Unanswered> {
         let at_ms = self.writable_at_ms.iter().find(|((name, id), _)| (*name, *id) == (topic, partition));
         if at_ms.is_some_and(|(_, at_ms)| self.now_ms() < *at_ms) {
-            return Err("no leader".to_owned());
+            return Err(Unanswered::Yet("no leader".to_owned()));
         }
         self.asked.lock().unwrap().writable.push((topic.to_owned(), partition));
         Ok(())

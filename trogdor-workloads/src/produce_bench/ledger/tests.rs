@@ -21,14 +21,14 @@ fn paced() -> Ledger {
 
 /// Hands a record of 100 bytes over.
 fn hand_over(ledger: &mut Ledger, due_ns: u64, sent_ns: u64) -> usize {
-    let slot = ledger.open(due_ns, sent_ns, 100).unwrap();
+    let slot = ledger.open(0, due_ns, sent_ns, 100).unwrap();
     ledger.taken(slot);
     slot
 }
 
 /// The first half of handing over: a slot is taken.
 fn open(ledger: &mut Ledger) {
-    ledger.open(0, 0, 1).unwrap();
+    ledger.open(0, 0, 0, 1).unwrap();
 }
 
 /// A record that is due and handed over at a time and acknowledged later.
@@ -115,10 +115,10 @@ fn the_book_balances_after_every_entry() {
 #[test]
 fn no_more_records_are_in_flight_than_there_are_slots() {
     let mut book = paced();
-    let slots: Vec<_> = (0..SLOTS).map(|_| book.open(0, 0, 1).unwrap()).collect();
-    assert_eq!((book.open(0, 0, 1), book.handed_over), (None, SLOTS as u64));
+    let slots: Vec<_> = (0..SLOTS).map(|_| book.open(0, 0, 0, 1).unwrap()).collect();
+    assert_eq!((book.open(0, 0, 0, 1), book.handed_over), (None, SLOTS as u64));
     book.report(slots[3], None, MS);
-    assert_eq!(book.open(0, 0, 1), Some(slots[3]));
+    assert_eq!(book.open(0, 0, 0, 1), Some(slots[3]));
 }
 
 #[test]

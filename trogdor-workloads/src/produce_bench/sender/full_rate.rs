@@ -82,6 +82,7 @@ impl Sender<'_> {
         let topics = self.open_topics()?;
         let mut turn = Turn::default();
         while self.sent < self.job.messages_max && !self.flag.is_set() {
+            self.deliveries.troubles.check()?;
             self.publisher.publish_if_due(&self.deliveries, self.watch.elapsed_ns());
             self.fill(&mut turn);
             if !self.hand_over_all(&mut turn, &topics)? {
@@ -172,7 +173,7 @@ impl Sender<'_> {
             let target = turn.entries[turn.waiting[next]].target;
             let records = turn.waiting[group.clone()].iter().map_while(|index| {
                 let entry = &turn.entries[*index];
-                let slot = ledger.open(now_ns, now_ns, entry.len)?;
+                let slot = ledger.open(entry.target, now_ns, now_ns, entry.len)?;
                 Some(Record { key: turn.payload(&entry.key), value: turn.payload(&entry.value), slot })
             });
             self.producer.hand_over(topics[target], self.job.targets[target].partition, records);
@@ -189,7 +190,7 @@ impl Sender<'_> {
                         if code == RDKafkaErrorCode::QueueFull || fatal.is_err() {
                             continue;
                         }
-                        ledger.refused(&code.to_string());
+                        ledger.refused_by_client(code, target);
                         fatal = self.fatal_error();
                     }
                 }

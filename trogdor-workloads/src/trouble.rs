@@ -1,0 +1,196 @@
+//! What keeps a client from its cluster, as librdkafka tells it beside the answers to calls: which server, what
+//! went wrong there, and whether waiting can help. Sentences for users, with the property names that they know.
+//! Nothing is decided here about a workload, and nothing that a broker says of a topic or a record ends up here.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+use crate::kafka::ClientLog;
+
+/// What went wrong, as librdkafka says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    pub(crate) code: Code,
+    pub(crate) reason: String,
+}
+
+/// The first four bytes of an answer in HTTP, read as the length of an answer of Kafka.
+const HTTP: &str = "Invalid response size 1213486160";
+
+/// A broken connection, which librdkafka also meets in the middle of a login or a handshake.
+const BROKEN_OFF: &[&str] = &[
+    "Broker transport failure",
+    "Disconnected",
+    "imed out",
+    "transport error",
+    "reset by peer",
+    "Broken pipe",
+];
+
+impl Trouble {
+    /// Whether trying again cannot help: the login, the certificates, a port of something else.
+    pub(crate) fn is_final(&self) -> bool {
+        match self.code {
+            Code::Authentication | Code::SSL => !BROKEN_OFF.iter().any(|text| self.reason.contains(text)),
+            _ => self.reason.contains(HTTP) || self.alert().is_some_and(is_about_certificates),
+        }
+    }
+
+    /// Server, what is wrong, and what to look at, in one line.
+    pub(crate) fn text(&self) -> String {
+        let (server, reason) = server_and_reason(&self.reason);
+        let said = if reason.contains(HTTP) {
+            "it answers in HTTP, so this is no port of Kafka".to_owned()
+        } else if reason.contains("certificate verify failed") {
+            "its certificate is not trusted, or is for another host (certificate verify failed); look at \
+             ssl.truststore.location and ssl.endpoint.identification.algorithm"
+                .to_owned()
+        } else if self.alert().is_some_and(is_about_certificates) {
+            let alert = reason.rsplit_once("alert ").map_or(reason, |(_, number)| number);
+            let name = reason.split(": SSL alert number").next().unwrap_or(reason);
+            let name = name.rsplit_once("alert ").map_or("alert", |(_, name)| name);
+            format!(
+                "it wants a client certificate that it knows, and refused ours or the lack of one ({name}, TLS \
+                 alert {}); look at ssl.keystore.location",
+                alert.trim_start_matches("number ")
+            )
+        } else if reason.contains("wrong version number") {
+            format!("{reason}: it does not speak TLS; look at the port and at security.protocol")
+        } else {
+            reason.to_owned()
+        };
+        match server {
+            Some(server) => format!("{server}: {said}"),
+            None => said,
+        }
+    }
+
+    /// The number by which the other side of a TLS connection says why it ends it.
+    fn alert(&self) -> Option<u8> {
+        let (_, number) = self.reason.split_once("SSL alert number ")?;
+        number.split(|char: char| !char.is_ascii_digit()).next()?.parse().ok()
+    }
+
+    /// That no server is left says less than why one of them is not there.
+    pub(crate) fn says_little(&self) -> bool {
+        matches!(self.code, Code::AllBrokersDown | Code::PollExceeded | Code::PartitionEOF)
+    }
+}
+
+/// Refused, missing, unknown or expired certificates, and handshakes without a common ground.
+fn is_about_certificates(alert: u8) -> bool {
+    matches!(alert, 40..=49 | 70 | 71 | 116)
+}
+
+/// Takes `sasl_ssl://HOST:PORT/bootstrap: REASON (after 3ms in state CONNECT)` apart.
+fn server_and_reason(text: &str) -> (Option<&str>, &str) {
+    let reason = match text.rsplit_once(" (after ") {
+        Some((reason, state)) if state.contains(" in state ") => reason,
+        _ => text,
+    };
+    let address = |name: &str| {
+        let host_port = name.split_once("://").map_or(name, |(_, rest)| rest).split('/').next()?;
+        let (host, port) = host_port.rsplit_once(':')?;
+        let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        (!host.is_empty() && !host.contains(' ') && is_port).then_some(host_port.len())
+    };
+    let Some((name, rest)) = reason.split_once(": ") else { return (None, reason) };
+    if let Some(length) = address(name) {
+        let start = name.find("://").map_or(0, |at| at + 3);
+        return (Some(&name[start..start + length]), rest);
+    }
+    // A coordinator is named by its part, and then by where it is.
+    match server_and_reason(rest) {
+        (Some(server), rest) if !name.contains(' ') => (Some(server), rest),
+        _ => (None, reason),
+    }
+}
+
+/// What a client has complained about so far, shared by its callbacks and by whoever waits for it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Troubles(Arc<Noted>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    /// The last trouble, and the first one that is final.
+    troubles: Mutex<(Option<Trouble>, Option<Trouble>)>,
+    is_final: AtomicBool,
+}
+
+impl Troubles {
+    pub(crate) fn note(&self, trouble: Trouble) {
+        let mut troubles = self.0.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, first_final) = &mut *troubles;
+        if first_final.is_none() && trouble.is_final() {
+            *first_final = Some(trouble.clone());
+            self.0.is_final.store(true, Ordering::Release);
+        }
+        if last.is_none() || !trouble.says_little() {
+            *last = Some(trouble);
+        }
+    }
+
+    /// What it complained about last, or what cannot pass.
+    pub(crate) fn last(&self) -> Option<String> {
+        let troubles = self.0.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, first_final) = &*troubles;
+        first_final.as_ref().or(last.as_ref()).map(Trouble::text)
+    }
+
+    /// Whether something came up that cannot pass. Cheap enough to be asked per record.
+    pub(crate) fn is_final(&self) -> bool {
+        self.0.is_final.load(Ordering::Acquire)
+    }
+
+    /// # Errors
+    /// What cannot pass.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        match self.is_final() {
+            true => Err(self.last().unwrap_or_default()),
+            false => Ok(()),
+        }
+    }
+
+    /// The text, and the last complaint behind it if there is one.
+    pub(crate) fn explain(&self, text: String) -> String {
+        match self.last() {
+            Some(trouble) => format!("{text}; {trouble}"),
+            None => text,
+        }
+    }
+
+    /// Notes what the client only logs: that a server hung up, which says something if nothing else does.
+    pub(crate) fn note_log(&self, facility: &str, text: &str) {
+        if facility != "FAIL" || !text.contains("Disconnected") {
+            return;
+        }
+        let reason = text.split_once("]: ").map_or(text, |(_thread, reason)| reason).to_owned();
+        let mut troubles = self.0.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        if troubles.0.as_ref().is_none_or(Trouble::says_little) {
+            troubles.0 = Some(Trouble { code: Code::BrokerTransportFailure, reason });
+        }
+    }
+}
+
+impl ClientContext for Troubles {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        ClientLog.log(level, facility, text);
+        self.note_log(facility, text);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
+        ClientLog.error(error, reason);
+        self.note(Trouble { code, reason: reason.to_owned() });
+    }
+}
+
+impl ConsumerContext for Troubles {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! Sentences of librdkafka, taken from real clients against real brokers, and what is made of them.
+
+use super::*;
+
+fn trouble(code: Code, reason: &str) -> Trouble {
+    Trouble { code, reason: reason.to_owned() }
+}
+
+#[test]
+fn what_cannot_pass_is_told_from_what_can() {
+    let rows = [
+        (
+            Code::Authentication,
+            "sasl_ssl://127.0.0.1:24256/bootstrap: SASL authentication error: Authentication failed during \
+             authentication due to invalid credentials with SASL mechanism SCRAM-SHA-512 (after 312ms in state AUTH_REQ)",
+            Some(
+                "127.0.0.1:24256: SASL authentication error: Authentication failed during authentication due to \
+                 invalid credentials with SASL mechanism SCRAM-SHA-512",
+            ),
+        ),
+        (
+            Code::Authentication,
+            "sasl_ssl://127.0.0.1:24256/bootstrap: SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL \
+             mechanism: broker's supported mechanisms: SCRAM-SHA-512 (after 301ms in state AUTH_HANDSHAKE)",
+            Some(
+                "127.0.0.1:24256: SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL mechanism: \
+                 broker's supported mechanisms: SCRAM-SHA-512",
+            ),
+        ),
+        (
+            Code::Authentication,
+            "sasl_plaintext://b:1/1: SASL PLAIN mechanism handshake failed: Local: Broker transport failure: \
+             broker's supported mechanisms:  (after 1ms in state AUTH_HANDSHAKE)",
+            None,
+        ),
+        (
+            Code::SSL,
+            "sasl_ssl://127.0.0.1:24256/bootstrap: SSL handshake failed: error:0A000086:SSL routines::certificate \
+             verify failed: broker certificate could not be verified, verify that ssl.ca.location is correctly \
+             configured or root CA certificates are installed (install ca-certificates package) (after 4ms in state \
+             SSL_HANDSHAKE)",
+            Some(
+                "127.0.0.1:24256: its certificate is not trusted, or is for another host (certificate verify \
+                 failed); look at ssl.truststore.location and ssl.endpoint.identification.algorithm",
+            ),
+        ),
+        (
+            Code::BrokerTransportFailure,
+            "ssl://127.0.0.1:19963/bootstrap: Receive failed: error:0A000412:SSL routines::sslv3 alert bad \
+             certificate: SSL alert number 42 (after 0ms in state APIVERSION_QUERY)",
+            Some(
+                "127.0.0.1:19963: it wants a client certificate that it knows, and refused ours or the lack of one \
+                 (bad certificate, TLS alert 42); look at ssl.keystore.location",
+            ),
+        ),
+        (
+            Code::SSL,
+            "sasl_ssl://127.0.0.1:28164/bootstrap: SSL handshake failed: Disconnected: SSL connection closed by \
+             peer: connecting to a PLAINTEXT broker listener? (after 2ms in state SSL_HANDSHAKE)",
+            None,
+        ),
+        (
+            Code::BadMessage,
+            "127.0.0.1:37457/bootstrap: Receive failed: Invalid response size 1213486160 (0..100000000): increase \
+             receive.message.max.bytes (after 0ms in state APIVERSION_QUERY)",
+            Some("127.0.0.1:37457: it answers in HTTP, so this is no port of Kafka"),
+        ),
+        (
+            Code::BrokerTransportFailure,
+            "127.0.0.1:16038/bootstrap: Connect to ipv4#127.0.0.1:16038 failed: Connection refused (after 0ms in \
+             state CONNECT)",
+            None,
+        ),
+        (Code::AllBrokersDown, "1/1 brokers are down", None),
+    ];
+    for (code, reason, expected) in rows {
+        let trouble = trouble(code, reason);
+        assert_eq!(trouble.is_final(), expected.is_some(), "{reason}");
+        if let Some(expected) = expected {
+            assert_eq!(trouble.text(), expected);
+        }
+    }
+}
+
+#[test]
+fn servers_are_named_as_users_name_them() {
+    let rows = [
+        ("1/1 brokers are down", "1/1 brokers are down"),
+        (
+            "h:1/2: Connect to ipv4#1.2.3.4:1 failed: Connection refused (after 0ms in state CONNECT, 3 identical error(s) suppressed)",
+            "h:1: Connect to ipv4#1.2.3.4:1 failed: Connection refused",
+        ),
+        ("ssl://[::1]:9/bootstrap: Disconnected (after 5ms in state UP)", "[::1]:9: Disconnected"),
+        (
+            "GroupCoordinator: 127.0.0.1:9: Connect to ipv4#127.0.0.1:9 failed: Connection refused (after 0ms in state CONNECT)",
+            "127.0.0.1:9: Connect to ipv4#127.0.0.1:9 failed: Connection refused",
+        ),
+        ("Subscribed topic not available: foo: no", "Subscribed topic not available: foo: no"),
+        ("b: (after all)", "b: (after all)"),
+        ("", ""),
+    ];
+    for (reason, expected) in rows {
+        assert_eq!(trouble(Code::Unknown, reason).text(), expected);
+    }
+}
+
+#[test]
+fn the_most_telling_trouble_is_kept() {
+    let troubles = Troubles::default();
+    assert_eq!(troubles.explain("late".to_owned()), "late");
+    troubles.note(trouble(Code::AllBrokersDown, "1/1 brokers are down"));
+    troubles.note_log("FAIL", "[thrd:h:1/bootstrap]: h:1/bootstrap: Disconnected (after 1ms in state UP)");
+    assert_eq!(troubles.explain("late".to_owned()), "late; h:1: Disconnected");
+    troubles.note(trouble(Code::BrokerTransportFailure, "h:1/1: Connection refused"));
+    troubles.note(trouble(Code::AllBrokersDown, "1/1 brokers are down"));
+    troubles.note_log("FAIL", "[thrd:h:1/bootstrap]: h:1/bootstrap: Disconnected");
+    assert_eq!(troubles.last().as_deref(), Some("h:1: Connection refused"));
+    assert_eq!(troubles.check(), Ok(()));
+    troubles.note(trouble(Code::Authentication, "h:1/1: no"));
+    troubles.note(trouble(Code::BrokerTransportFailure, "h:1/1: Connection refused"));
+    assert_eq!(troubles.check(), Err("h:1: no".to_owned()));
+}
