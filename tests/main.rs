@@ -14,5 +14,6 @@ mod produce_bench;
 mod rest;
 mod round_trip;
 mod run;
+mod security;
 mod support;
 mod workspace;

@@ -382,7 +382,8 @@ async fn a_cluster_that_cannot_be_found_is_an_error_at_once() {
         ..spec(&topic("nowhere"), 1, 5).await
     };
     let result = run(&spec).await;
-    assert_eq!(result.error(), Some("No resolvable bootstrap urls given in bootstrap.servers"));
+    let expected = "No resolvable bootstrap urls given in bootstrap.servers: no-such-host.invalid:9092";
+    assert_eq!(result.error(), Some(expected));
 }
 
 /// What each partition holds if records take turns over three of them.

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use tokio::task::JoinSet;
 use trogdor_core::json::{Field, Kind, Object};
 use trogdor_core::{
-    DURATION_MS, FixedNodes, NodeName, START_MS, Schedule, TaskClass, TaskController, TaskId, TaskSpec,
-    Worker, WorkerContext, WorkerResult,
+    DURATION_MS, FixedNodes, NodeName, START_MS, Schedule, StopReason, TaskClass, TaskController, TaskId,
+    TaskSpec, Worker, WorkerContext, WorkerResult,
 };
 
 use crate::client_config::{JavaProperties, PROPERTIES, Role, Translated, merge, translate};
@@ -205,15 +205,18 @@ impl Worker for ConnectionStressWorker {
             running.spawn(async move { attempt_for_ever(lane, lanes, pace, watch, &connector, &book).await });
         }
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
-        loop {
+        let reason = loop {
             tokio::select! {
                 _ = ticks.tick() => ctx.status.set(status(&book, watch, &warnings)),
-                _ = ctx.stop.stopped() => break,
+                reason = ctx.stop.stopped() => break reason,
             }
-        }
+        };
         running.shutdown().await;
         let last = status(&book, watch, &warnings);
         ctx.status.set(&last);
+        if last.total_connections == 0 && reason == StopReason::TimeUp {
+            return Err("not one connection was made, and none failed, before the time was over".into());
+        }
         match last.total_connections == last.total_failed_connections && last.total_connections > 0 {
             true => Err(format!(
                 "not one of {} connections worked ({})",

@@ -155,6 +155,14 @@ pub(crate) fn admin_client(translated: &Translated) -> Result<AdminClient<Troubl
     Ok(client)
 }
 
+/// The code of an error; the binding leaves out those of admin calls.
+fn code_of(error: &KafkaError) -> Option<RDKafkaErrorCode> {
+    match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        other => other.rdkafka_error_code(),
+    }
+}
+
 fn is_forbidden(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(code, Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed)
@@ -211,7 +219,7 @@ impl TopicAdmin for KafkaAdmin {
                 }
                 return creations;
             }
-            Ok(Err(error)) => match error.rdkafka_error_code() {
+            Ok(Err(error)) => match code_of(&error) {
                 Some(code) if may_pass(code) => Creation::NotYet(self.troubles().explain(code.to_string())),
                 _ => Creation::Refused(error.to_string()),
             },
@@ -247,6 +255,11 @@ impl TopicAdmin for KafkaAdmin {
         let answers = answers.map_err(|error| Unanswered::Yet(self.troubles().explain(error.to_string())))?;
         let Some(answer) = answers.into_iter().next() else { return Ok(BTreeMap::new()) };
         let entries = answer.map_err(|code| about(topic, code))?.entries;
+        // Every topic has some; the binding does not look at the error that comes with none.
+        if entries.is_empty() {
+            let text = format!("topic {topic:?} may not be described (operation DescribeConfigs)");
+            return Err(Unanswered::ForGood(text));
+        }
         Ok(entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect())
     }
 

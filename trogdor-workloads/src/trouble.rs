@@ -59,6 +59,10 @@ impl Trouble {
                  alert {}); look at ssl.keystore.location",
                 alert.trim_start_matches("number ")
             )
+        } else if reason.contains("not valid in current SASL state") {
+            "this listener asks for no login; look at the port and at security.protocol".to_owned()
+        } else if reason.starts_with("Disconnected") && hung_up_at_once(&self.reason) {
+            "it hung up at once; look at the port and at security.protocol".to_owned()
         } else if reason.contains("wrong version number") {
             format!("{reason}: it does not speak TLS; look at the port and at security.protocol")
         } else {
@@ -85,6 +89,16 @@ impl Trouble {
 /// Refused, missing, unknown or expired certificates, and handshakes without a common ground.
 fn is_about_certificates(alert: u8) -> bool {
     matches!(alert, 40..=49 | 70 | 71 | 116)
+}
+
+/// Whether a connection ended before it was of any use, as `(after 3ms in state UP` says at the end of a text.
+fn hung_up_at_once(text: &str) -> bool {
+    const SOON_MS: u64 = 2000;
+    let since = text.rsplit_once("(after ").and_then(|(_, state)| state.split_once("ms in state "));
+    since.is_some_and(|(ms, state)| {
+        let soon = ms.parse::<u64>().is_ok_and(|ms| ms < SOON_MS);
+        soon && ["APIVERSION_QUERY", "UP"].iter().any(|known| state.starts_with(known))
+    })
 }
 
 /// Takes `sasl_ssl://HOST:PORT/bootstrap: REASON (after 3ms in state CONNECT)` apart.

@@ -375,7 +375,9 @@ impl Sender<'_> {
     }
 
     fn init_transactions(&self) -> Result<(), String> {
-        self.transaction_call("initTransactions", |step| self.producer.init_transactions(step))
+        let called = self.transaction_call("initTransactions", |step| self.producer.init_transactions(step));
+        let id = self.job.translated.librdkafka.get("transactional.id").map_or("", String::as_str);
+        called.map_err(|error| format!("transactional.id {id:?}: {error}"))
     }
 
     /// Begins and commits as the generator says, until it asks for a record.

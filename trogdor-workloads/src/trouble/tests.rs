@@ -90,10 +90,14 @@ fn servers_are_named_as_users_name_them() {
             "h:1/2: Connect to ipv4#1.2.3.4:1 failed: Connection refused (after 0ms in state CONNECT, 3 identical error(s) suppressed)",
             "h:1: Connect to ipv4#1.2.3.4:1 failed: Connection refused",
         ),
-        ("ssl://[::1]:9/bootstrap: Disconnected (after 5ms in state UP)", "[::1]:9: Disconnected"),
+        ("ssl://[::1]:9/bootstrap: Disconnected (after 5000ms in state UP)", "[::1]:9: Disconnected"),
         (
             "GroupCoordinator: 127.0.0.1:9: Connect to ipv4#127.0.0.1:9 failed: Connection refused (after 0ms in state CONNECT)",
             "127.0.0.1:9: Connect to ipv4#127.0.0.1:9 failed: Connection refused",
+        ),
+        (
+            "h:1/bootstrap: Disconnected: connection closed by peer (after 5ms in state APIVERSION_QUERY)",
+            "h:1: it hung up at once; look at the port and at security.protocol",
         ),
         ("Subscribed topic not available: foo: no", "Subscribed topic not available: foo: no"),
         ("b: (after all)", "b: (after all)"),
@@ -109,7 +113,7 @@ fn the_most_telling_trouble_is_kept() {
     let troubles = Troubles::default();
     assert_eq!(troubles.explain("late".to_owned()), "late");
     troubles.note(trouble(Code::AllBrokersDown, "1/1 brokers are down"));
-    troubles.note_log("FAIL", "[thrd:h:1/bootstrap]: h:1/bootstrap: Disconnected (after 1ms in state UP)");
+    troubles.note_log("FAIL", "[thrd:h:1/bootstrap]: h:1/bootstrap: Disconnected (after 3000ms in state UP)");
     assert_eq!(troubles.explain("late".to_owned()), "late; h:1: Disconnected");
     troubles.note(trouble(Code::BrokerTransportFailure, "h:1/1: Connection refused"));
     troubles.note(trouble(Code::AllBrokersDown, "1/1 brokers are down"));

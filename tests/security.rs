@@ -1,0 +1,334 @@
+//! Workloads on a secured broker: they work over every kind of login, and where something is refused they say
+//! quickly, in one line, what it was.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::OnceCell;
+use trogdor::workloads::{
+    ALL_CONSUMERS, ConnectionStressAction, ConnectionStressSpec, ConnectionStressStatus, ConsumeBenchSpec,
+    ConsumeBenchStatus, JavaProperties, PartitionsSpec, ProduceBenchSpec, ProduceBenchStatus, TopicsSpec,
+    TransactionGenerator,
+};
+use trogdor_core::{TaskResult, TaskSpec};
+use trogdor_lab::{Access, Authority, Kafka, Login, Operation, Resource};
+
+use crate::support::topic;
+
+/// Users of the one broker: alice may use groups and transactions of every name, bob may do nothing but what a test
+/// allows him, carol may look at topics but not use them.
+async fn kafka() -> &'static Kafka {
+    static KAFKA: OnceCell<Kafka> = OnceCell::const_new();
+    let start = async || {
+        let kafka = Kafka::builder("4.3.1").secured(["alice", "bob", "carol"]).start().await.unwrap();
+        kafka.allow("alice", Resource::Group("*"), &[Operation::Read]).await.unwrap();
+        let on = Resource::TransactionalId("*");
+        kafka.allow("alice", on, &[Operation::Write, Operation::Describe]).await.unwrap();
+        kafka
+    };
+    KAFKA.get_or_init(start).await
+}
+
+async fn access(login: Login, user: &str) -> Access {
+    kafka().await.access(login, user).unwrap()
+}
+
+fn conf(access: &Access) -> JavaProperties {
+    access.properties.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+fn with(access: &Access, changes: &[(&str, &str)]) -> Access {
+    let mut access = access.clone();
+    for (key, value) in changes {
+        access.properties.insert((*key).to_owned(), (*value).to_owned());
+    }
+    access.properties.retain(|_, value| !value.is_empty());
+    access
+}
+
+async fn run(spec: &(impl TaskSpec + Clone)) -> TaskResult {
+    trogdor::cluster().unwrap().start().run(spec).await.unwrap()
+}
+
+fn producing(access: &Access, topics: &[&str], messages: i64) -> ProduceBenchSpec {
+    let spec = PartitionsSpec { num_partitions: 1, replication_factor: 1, ..PartitionsSpec::default() };
+    let topics = topics.iter().map(|name| ((*name).to_owned(), spec.clone())).collect();
+    ProduceBenchSpec {
+        duration_ms: 60_000,
+        producer_node: "node0".to_owned(),
+        bootstrap_servers: access.bootstrap.clone(),
+        common_client_conf: conf(access),
+        target_messages_per_sec: 1000,
+        max_messages: messages,
+        active_topics: TopicsSpec { topics },
+        ..ProduceBenchSpec::default()
+    }
+}
+
+fn consuming(access: &Access, pattern: &str, group: &str, messages: i64) -> ConsumeBenchSpec {
+    ConsumeBenchSpec {
+        duration_ms: 60_000,
+        consumer_node: "node0".to_owned(),
+        bootstrap_servers: access.bootstrap.clone(),
+        common_client_conf: conf(access),
+        max_messages: messages,
+        consumer_group: group.to_owned(),
+        active_topics: vec![pattern.to_owned()],
+        ..ConsumeBenchSpec::default()
+    }
+}
+
+fn connecting(access: &Access, action: ConnectionStressAction) -> ConnectionStressSpec {
+    ConnectionStressSpec {
+        duration_ms: 3000,
+        client_node: vec!["node0".into()],
+        bootstrap_servers: access.bootstrap.clone(),
+        common_client_conf: conf(access),
+        target_connections_per_sec: 10,
+        num_threads: 2,
+        action,
+        ..ConnectionStressSpec::default()
+    }
+}
+
+fn produced(result: &TaskResult) -> ProduceBenchStatus {
+    let status: ProduceBenchStatus =
+        result.status().unwrap_or_else(|error| panic!("{error}: {:?}", result.state));
+    let outcomes = status.total_sent + status.failed + status.unknown + status.messages_aborted;
+    assert_eq!((status.handed_over, status.in_flight), (outcomes, 0), "{status:?}");
+    assert_eq!(status.errors.values().sum::<u64>(), status.failed, "{status:?}");
+    status
+}
+
+async fn runs_every_workload(access: &Access) {
+    let topic = topic("secured");
+    kafka().await.allow("alice", Resource::Topic(&topic), &[Operation::All]).await.unwrap();
+    let producing = producing(access, &[&topic], 50);
+    let transactions = TransactionGenerator::Uniform { messages_per_transaction: 25 };
+    let committing = ProduceBenchSpec { transaction_generator: Some(transactions), ..producing.clone() };
+    for spec in [producing, committing] {
+        let result = run(&spec).await;
+        assert_eq!((result.error(), produced(&result).total_sent), (None, 50));
+    }
+    for (pattern, group) in [(topic.clone(), topic.as_str()), (format!("{topic}:0"), "")] {
+        let result = run(&consuming(access, &pattern, group, 100)).await.ok().unwrap();
+        let status: ConsumeBenchStatus = result.status().unwrap();
+        assert_eq!(status[ALL_CONSUMERS].total_messages_received, 100, "{status:?}");
+    }
+    for action in [ConnectionStressAction::Connect, ConnectionStressAction::FetchMetadata] {
+        let result = run(&connecting(access, action)).await.ok().unwrap();
+        let status: ConnectionStressStatus = result.status().unwrap();
+        assert!(status.total_connections > 0 && status.total_failed_connections == 0, "{status:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_workload_works_over_every_login() {
+    let logins = [Login::Plain, Login::Scram256, Login::TlsScram512, Login::Certificate];
+    join_all(logins.map(async |login| runs_every_workload(&access(login, "alice").await).await)).await;
+}
+
+/// Runs a task that cannot work and checks that it says so soon and in one line. Gives the line.
+async fn refused(spec: &(impl TaskSpec + Clone), what: &str) -> String {
+    const SOON: Duration = Duration::from_secs(20);
+    let result = tokio::time::timeout(SOON, run(spec)).await.unwrap_or_else(|_| panic!("{what}: too late"));
+    let error = result.error().unwrap_or_else(|| panic!("{what}: {:?}", result.state)).to_owned();
+    assert!(!error.contains('\n'), "{what}: {error}");
+    assert!(!error.contains("secret") && !error.contains("guess"), "{what}: {error}");
+    error
+}
+
+#[tokio::test]
+async fn whoever_is_not_let_in_is_told_why() {
+    let [scram, plain, certificate] =
+        [Login::TlsScram512, Login::Plain, Login::Certificate].map(|login| access(login, "alice"));
+    let (scram, plain, certificate) = tokio::join!(scram, plain, certificate);
+    let wrong = |access: &Access| access.properties["sasl.jaas.config"].replace("alice-secret", "guess");
+    let folder = tempfile::tempdir().unwrap();
+    let stranger = Authority::new().unwrap();
+    let [ca, alice] = ["ca.pem", "alice.pem"].map(|name| folder.path().join(name).display().to_string());
+    std::fs::write(&ca, stranger.certificate()).unwrap();
+    std::fs::write(&alice, stranger.client("alice").unwrap().key_store()).unwrap();
+    let rows = [
+        (
+            "wrong password, SCRAM",
+            with(&scram, &[("sasl.jaas.config", &wrong(&scram))]),
+            "invalid credentials",
+        ),
+        (
+            "wrong password, PLAIN",
+            with(&plain, &[("sasl.jaas.config", &wrong(&plain))]),
+            "Invalid username or password",
+        ),
+        (
+            "other authority",
+            with(&scram, &[("ssl.truststore.location", &ca)]),
+            "its certificate is not trusted",
+        ),
+        (
+            "no certificate",
+            with(&certificate, &[("ssl.keystore.location", ""), ("ssl.keystore.type", "")]),
+            "it wants a client certificate",
+        ),
+        (
+            "foreign certificate",
+            with(&certificate, &[("ssl.keystore.location", &alice)]),
+            "it wants a client certificate",
+        ),
+        (
+            "other mechanism",
+            with(
+                &scram,
+                &[("sasl.mechanism", "PLAIN"), ("sasl.jaas.config", &plain.properties["sasl.jaas.config"])],
+            ),
+            "Unsupported SASL mechanism: broker's supported mechanisms: SCRAM-SHA-512",
+        ),
+        (
+            "login where none is asked for",
+            Access { bootstrap: kafka().await.bootstrap().to_owned(), ..plain.clone() },
+            "this listener asks for no login",
+        ),
+        (
+            "another name",
+            Access { bootstrap: scram.bootstrap.replace("127.0.0.1", "127.1"), ..scram.clone() },
+            "or is for another host",
+        ),
+    ];
+    let checks = rows.iter().map(async |(what, access, expected)| {
+        let producing = producing(access, &["foo"], 10);
+        let consuming = consuming(access, "foo", "", 10);
+        let connecting = connecting(access, ConnectionStressAction::FetchMetadata);
+        let errors =
+            tokio::join!(refused(&producing, what), refused(&consuming, what), refused(&connecting, what));
+        for error in [errors.0, errors.1, errors.2] {
+            assert!(error.contains(expected) && error.contains(&access.bootstrap), "{what}: {error}");
+        }
+    });
+    join_all(checks).await;
+}
+
+/// A client that does not know that it should log in just sees the server hang up. That may pass, so it is waited
+/// for as long as the spec says.
+#[tokio::test]
+async fn whoever_does_not_log_in_is_told_where_to_look() {
+    let short = [("request.timeout.ms", "2000"), ("default.api.timeout.ms", "2000"), ("retries", "0")];
+    for login in [Login::Plain, Login::TlsScram512] {
+        let nobody = Access { properties: BTreeMap::new(), ..access(login, "alice").await };
+        let mut spec = producing(&nobody, &["foo"], 10);
+        spec.admin_client_conf = short.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let error = refused(&spec, "no login").await;
+        assert!(error.contains(&nobody.bootstrap) && error.contains("security.protocol"), "{error}");
+    }
+}
+
+/// Creates topics through the back door.
+async fn create(topics: &[&str]) {
+    let door = Access { bootstrap: kafka().await.bootstrap().to_owned(), properties: BTreeMap::new() };
+    run(&producing(&door, topics, 100)).await.ok().unwrap();
+}
+
+async fn allow(on: Resource<'_>, operations: &[Operation]) {
+    kafka().await.allow("bob", on, operations).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_topic_that_may_not_be_created_is_named_and_an_existing_one_is_used() {
+    let bob = access(Login::TlsScram512, "bob").await;
+    let topic = topic("creation");
+    let error = refused(&producing(&bob, &[&topic], 10), "create").await;
+    assert!(
+        error.starts_with(&format!("topic {topic:?} cannot be created: TopicAuthorizationFailed")),
+        "{error}"
+    );
+
+    create(&[&topic]).await;
+    allow(Resource::Topic(&topic), &[Operation::Write]).await;
+    let mut spec = producing(&bob, &[&topic], 10);
+    let configs = &mut spec.active_topics.topics.get_mut(&topic).unwrap().configs;
+    configs.insert("retention.ms".to_owned(), "123456789".to_owned());
+    let result = run(&spec).await.ok().unwrap();
+    let status = produced(&result);
+    assert_eq!(status.total_sent, 10);
+    let warning = format!("topic {topic:?} exists, but its configuration cannot be read: ");
+    assert!(status.warnings[0].starts_with(&warning), "{:?}", status.warnings);
+}
+
+#[tokio::test]
+async fn records_that_may_not_be_written_are_counted_and_their_topic_is_named() {
+    let [bob, carol] = ["bob", "carol"].map(async |user| access(Login::Certificate, user).await);
+    let (bob, carol) = tokio::join!(bob, carol);
+    let [open, closed] = ["open", "closed"].map(topic);
+    create(&[&open, &closed]).await;
+    allow(Resource::Topic(&closed), &[Operation::Describe]).await;
+    kafka().await.allow("carol", Resource::Topic(&closed), &[Operation::Describe]).await.unwrap();
+    // Who may write nowhere does not even get a producer id.
+    let error = refused(&producing(&carol, &[&closed], 10), "closed").await;
+    assert!(error.starts_with(&format!("no leave to write to topic(s) {closed}: ")), "{error}");
+
+    allow(Resource::Topic(&open), &[Operation::Write]).await;
+    for unlimited in [false, true] {
+        let spec = ProduceBenchSpec { unlimited, ..producing(&bob, &[&open, &closed], 100) };
+        let result = run(&spec).await;
+        let status = produced(&result);
+        assert_eq!((status.total_sent, status.failed, status.unknown), (50, 50, 0), "{status:?}");
+        let cause = format!("topic {closed:?}: TopicAuthorizationFailed");
+        let error = result.error().unwrap();
+        assert!(
+            error.starts_with(&format!("of 100 messages 50 were not delivered (50 × {cause}")),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_transactional_id_that_may_not_be_used_is_named() {
+    let bob = access(Login::Plain, "bob").await;
+    let topic = topic("transactional");
+    create(&[&topic]).await;
+    allow(Resource::Topic(&topic), &[Operation::Write]).await;
+    let mut spec = producing(&bob, &[&topic], 10);
+    spec.transaction_generator = Some(TransactionGenerator::Uniform { messages_per_transaction: 5 });
+    spec.producer_conf.insert("transactional.id".to_owned(), "forbidden-id".to_owned());
+    let error = refused(&spec, "transactional id").await;
+    assert!(
+        error.contains("forbidden-id") && error.contains("Transactional Id authorization failed"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn what_a_consumer_may_not_do_is_named() {
+    let bob = access(Login::Scram256, "bob").await;
+    let [hidden, visible, readable] = ["hidden", "visible", "readable"].map(topic);
+    create(&[&hidden, &visible, &readable]).await;
+    allow(Resource::Topic(&visible), &[Operation::Describe]).await;
+    allow(Resource::Topic(&readable), &[Operation::Read]).await;
+    let own_group = topic("group");
+    allow(Resource::Group(&own_group), &[Operation::Read]).await;
+
+    let hidden = consuming(&bob, &hidden, &own_group, 10);
+    let [subscribed, assigned] =
+        [visible.clone(), format!("{visible}:0")].map(|pattern| consuming(&bob, &pattern, &own_group, 10));
+    let foreign_group = consuming(&bob, &readable, "foreign", 10);
+    let mut new_protocol = foreign_group.clone();
+    new_protocol.consumer_conf.insert("group.protocol".to_owned(), "consumer".to_owned());
+    let errors = tokio::join!(
+        refused(&hidden, "hidden topic"),
+        refused(&subscribed, "visible topic"),
+        refused(&assigned, "visible partition"),
+        refused(&foreign_group, "foreign group"),
+        refused(&new_protocol, "foreign group, KIP-848"),
+    );
+    let topic_errors = [(errors.0, &hidden.active_topics[0]), (errors.1, &visible), (errors.2, &visible)];
+    for (error, topic) in topic_errors {
+        assert!(error.contains(topic.as_str()) && error.contains("Topic authorization failed"), "{error}");
+    }
+    for error in [errors.3, errors.4] {
+        assert!(error.contains("\"foreign\"") && error.contains("Group authorization failed"), "{error}");
+    }
+    // What he may do works.
+    let result = run(&consuming(&bob, &readable, &own_group, 30)).await.ok().unwrap();
+    let status: ConsumeBenchStatus = result.status().unwrap();
+    assert_eq!(status[ALL_CONSUMERS].total_messages_received, 30);
+}
