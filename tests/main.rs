@@ -15,5 +15,6 @@ mod rest;
 mod round_trip;
 mod run;
 mod security;
+mod specs;
 mod support;
 mod workspace;

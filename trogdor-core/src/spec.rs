@@ -18,14 +18,14 @@ pub const MAX_DURATION_MS: i64 = 1_000_000_000_000_000;
 
 /// The field `startMs`, for field tables.
 pub const START_MS: Field =
-    Field::new("startMs", Kind::Long, "0", "wanted start, ms since the epoch; a past one means now");
+    Field::new("startMs", Kind::Long, "0", "wanted start; a past one means now").unit("ms since the epoch");
 
 /// The field `durationMs`, for field tables.
 pub const DURATION_MS: Field = Field::new(
     "durationMs",
     Kind::ClampedLong { min: 0, max: MAX_DURATION_MS },
     "0",
-    "how long the task may run, ms; 0 expires before it starts",
+    "how long the task may run; 0 expires before it starts",
 );
 
 /// When a task runs.

@@ -49,8 +49,9 @@ const FIELDS: &[Field] = &[
     Field::new("clientNode", Kind::List(&Kind::Text), "", "the nodes that connect; one name or several"),
     Field::new("bootstrapServers", Kind::Text, "", "the cluster, host:port[,host:port …]"),
     Field::new("commonClientConf", PROPERTIES, "{}", "properties of the clients, by their Java names"),
-    Field::new("targetConnectionsPerSec", Kind::Int, "0", "attempts per second and node; 0 or less means 10"),
-    Field::new("numThreads", Kind::Int, "1", "attempts at a time; less than 1 means 1"),
+    Field::new("targetConnectionsPerSec", Kind::Int, "0", "pace of each node; 0 or less means 10")
+        .unit("attempts/s"),
+    Field::new("numThreads", Kind::Int, "1", "how many at a time; less than 1 means 1").unit("attempts"),
     Field::new("action", Kind::Enum(&["CONNECT", "FETCH_METADATA"]), "CONNECT", "what an attempt is"),
 ];
 

@@ -59,18 +59,15 @@ const FIELDS: &[Field] = &[
     DURATION_MS,
     Field::new("consumerNode", Kind::Text, "", "the node that reads"),
     Field::new("bootstrapServers", Kind::Text, "", "the cluster, host:port[,host:port …]"),
-    Field::new(
-        "targetMessagesPerSec",
-        Kind::Int,
-        "0",
-        "records per second and consumer; 0 or less means no limit",
-    ),
-    Field::new("maxMessages", Kind::Long, "0", "records that each consumer reads"),
+    Field::new("targetMessagesPerSec", Kind::Int, "0", "pace of each consumer; 0 or less means no limit")
+        .unit("records/s"),
+    Field::new("maxMessages", Kind::Long, "0", "how many each consumer reads").unit("records"),
     Field::new("consumerGroup", Kind::Text, "", "the group; none means that every consumer reads everything"),
     Field::new("consumerConf", PROPERTIES, "{}", "properties of the consumers, by their Java names"),
     Field::new("commonClientConf", PROPERTIES, "{}", "properties of all clients, by their Java names"),
     Field::new("adminClientConf", PROPERTIES, "{}", "properties of the admin client, by their Java names"),
-    Field::new("threadsPerWorker", Kind::Int, "1", "number of consumers; less than 1 means 1"),
+    Field::new("threadsPerWorker", Kind::Int, "1", "how many read at a time; less than 1 means 1")
+        .unit("consumers"),
     Field::new("recordProcessor", Kind::Family(&RECORD_PROCESSOR), "", "what to do with each record"),
     Field::new(
         "activeTopics",

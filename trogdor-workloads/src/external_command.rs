@@ -61,7 +61,7 @@ static TABLE: Object = Object::new(
             "shutdownGracePeriodMs",
             Kind::Int,
             "5000",
-            "ms between SIGTERM and SIGKILL; no more than the agent gives its workers to stop",
+            "time between SIGTERM and SIGKILL; no more than the agent gives its workers to stop",
         ),
     ],
 );

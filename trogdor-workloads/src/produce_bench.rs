@@ -55,9 +55,10 @@ const FIELDS: &[Field] = &[
         "targetMessagesPerSec",
         Kind::Int,
         "0",
-        "records per second; 0 or less means 10, 10000000 or more as fast as they are taken",
-    ),
-    Field::new("maxMessages", Kind::Long, "0", "records to send"),
+        "pace; 0 or less means 10, 10000000 or more as fast as they are taken",
+    )
+    .unit("records/s"),
+    Field::new("maxMessages", Kind::Long, "0", "how many to send").unit("records"),
     Field::new("keyGenerator", Kind::Family(&PAYLOAD), "sequential, 4 bytes", "makes the keys"),
     Field::new("valueGenerator", Kind::Family(&PAYLOAD), "constant, 512 zero bytes", "makes the values"),
     Field::new("transactionGenerator", Kind::Family(&TRANSACTION), "", "switches transactions on"),

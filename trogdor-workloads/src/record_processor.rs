@@ -9,9 +9,9 @@ use trogdor_core::json::{Checker, Family, Field, Kind, Object, float_value};
 const BUCKETS_MAX: i64 = 10_000_000;
 
 const TIMESTAMP_FIELDS: &[Field] = &[
-    Field::new("histogramMaxMs", Kind::Int, "0", "upper end of the histogram, ms"),
-    Field::new("histogramMinMs", Kind::Int, "0", "lower end of the histogram, ms"),
-    Field::new("histogramStepMs", Kind::Int, "", "width of a bucket, ms; must not be 0"),
+    Field::new("histogramMaxMs", Kind::Int, "0", "upper end of the histogram"),
+    Field::new("histogramMinMs", Kind::Int, "0", "lower end of the histogram"),
+    Field::new("histogramStepMs", Kind::Int, "", "width of a bucket; must not be 0"),
 ];
 
 static TIMESTAMP: Object = Object::new("timestamp record processor", TIMESTAMP_FIELDS).checked(check);

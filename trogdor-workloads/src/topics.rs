@@ -214,20 +214,17 @@ static PARTITIONS_KIND: Kind = Kind::Object(&PARTITIONS);
 /// The field table of [`PartitionsSpec`].
 pub static PARTITIONS: Object = Object::new("partitions spec", PARTITIONS_FIELDS);
 const PARTITIONS_FIELDS: &[Field] = &[
-    Field::new("numPartitions", Kind::Int, "0", "Number of partitions; 0 or less stands for 1."),
-    Field::new(
-        "replicationFactor",
-        Kind::Short,
-        "0",
-        "Number of replicas of each partition; 0 or less stands for 3.",
-    ),
+    Field::new("numPartitions", Kind::Int, "0", "size of the topic; 0 or less stands for 1")
+        .unit("partitions"),
+    Field::new("replicationFactor", Kind::Short, "0", "copies of each partition; 0 or less stands for 3")
+        .unit("replicas"),
     Field::new(
         "partitionAssignments",
         Kind::IntMap(&Kind::List(&Kind::Int)),
         "",
-        "Partition number to list of broker ids, preferred leader first; takes the place of both numbers.",
+        "broker ids of each partition, preferred leader first; takes the place of both numbers",
     ),
-    Field::new("configs", Kind::Map(&Kind::Text), "", "Topic configs, such as \"cleanup.policy\"."),
+    Field::new("configs", Kind::Map(&Kind::Text), "", "topic configs, such as cleanup.policy"),
 ];
 
 #[cfg(test)]

@@ -15,7 +15,6 @@ mod outcome;
 mod peer;
 mod spec;
 mod spec_argument;
-mod spec_help;
 mod usage;
 mod wait;
 

@@ -1,13 +1,18 @@
-//! `trogdor spec`: looks at specs and task classes without any daemon. What help on a class looks
-//! like is decided next door.
+//! `trogdor spec`: looks at specs and task classes without any daemon. What help, schema and
+//! reference page look like is decided in the files below.
+
+mod help;
+mod page;
+mod parts;
+mod schema;
 
 use trogdor_core::{Catalog, TaskClass};
 
 use super::answer::Answer;
 use super::out::Out;
 use super::spec_argument::{open_spec, spec_source};
-use super::spec_help::{class_help, class_list, short_name};
 use super::{BAD_INPUT, FINE};
+use parts::short_name;
 
 /// Arguments of `trogdor spec`.
 #[derive(Debug, Clone, clap::Args)]
@@ -32,17 +37,28 @@ enum Command {
         /// The class, with or without its package
         class: String,
     },
+    /// Print a JSON Schema of task specs, for editors
+    Schema {
+        /// The classes, with or without their packages; all if none is named
+        #[arg(value_name = "CLASS")]
+        classes: Vec<String>,
+    },
+    /// Print the reference page of all task classes, docs/specs.md
+    #[command(hide = true)]
+    Docs,
 }
 
 /// Runs `trogdor spec` and gives its exit code.
 pub fn spec(args: SpecArgs, catalog: &Catalog, out: &mut dyn Out) -> u8 {
     let answer = match args.command {
         Command::Check { specs } => check(&specs, catalog),
-        Command::List => Answer::fine(class_list(catalog)),
+        Command::List => Answer::fine(help::class_list(catalog)),
         Command::Show { class } => match find(&class, catalog) {
-            Ok(class) => Answer::fine(class_help(class)),
+            Ok(class) => Answer::fine(help::class_help(class)),
             Err(problem) => Answer::failed(BAD_INPUT, [problem]),
         },
+        Command::Schema { classes } => schema(&classes, catalog),
+        Command::Docs => Answer::fine(page::page(catalog)),
     };
     answer.print("trogdor spec", BAD_INPUT, out)
 }
@@ -60,6 +76,25 @@ fn check(specs: &[String], catalog: &Catalog) -> Answer {
         }
     }
     answer
+}
+
+/// The schema of the named classes, or of all.
+fn schema(names: &[String], catalog: &Catalog) -> Answer {
+    let (mut classes, mut problems) = (Vec::<&TaskClass>::new(), Vec::new());
+    for name in names {
+        match find(name, catalog) {
+            Ok(class) if classes.iter().any(|known| known.class == class.class) => {}
+            Ok(class) => classes.push(class),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if !problems.is_empty() {
+        return Answer::failed(BAD_INPUT, problems);
+    }
+    if names.is_empty() {
+        classes = catalog.classes().collect();
+    }
+    Answer::fine(format!("{:#}\n", schema::schema(&classes).to_value()))
 }
 
 /// The class of this name: whole, or the end of it, in any case, with or without `Spec`.

@@ -12,22 +12,42 @@ pub struct Field {
     pub aliases: &'static [&'static str],
     /// What its value may be.
     pub kind: Kind,
+    /// The unit of its numbers, `ms` or `records/s`; empty if there is none or the name tells it.
+    pub unit: &'static str,
     /// The default in words or as JSON; empty if the field is simply absent.
     pub default: &'static str,
-    /// One line of help; names the unit where there is one.
+    /// One line of help: a phrase without a full stop.
     pub doc: &'static str,
 }
 
+/// Units that names end with, for fields that do not give theirs.
+const NAMED_UNITS: [(&str, &str); 4] =
+    [("Ms", "ms"), ("PerSec", "per second"), ("Bytes", "bytes"), ("Kbit", "kbit/s")];
+
 impl Field {
-    /// A field without aliases.
+    /// A field without aliases, whose unit its name tells, if there is one.
     pub const fn new(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Field {
-        Field { name, aliases: &[], kind, default, doc }
+        Field { name, aliases: &[], kind, unit: "", default, doc }
     }
 
     /// The same field, also read under other names.
     pub const fn also(mut self, aliases: &'static [&'static str]) -> Field {
         self.aliases = aliases;
         self
+    }
+
+    /// The same field, with the unit of its numbers.
+    pub const fn unit(mut self, unit: &'static str) -> Field {
+        self.unit = unit;
+        self
+    }
+
+    /// The unit to show: the one given, else the one that the name ends with; empty if neither is.
+    pub fn shown_unit(&self) -> &'static str {
+        if !self.unit.is_empty() {
+            return self.unit;
+        }
+        NAMED_UNITS.iter().find(|(end, _)| self.name.ends_with(end)).map_or("", |(_, unit)| unit)
     }
 }
 

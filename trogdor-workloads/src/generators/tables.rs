@@ -26,13 +26,14 @@ pub static PAYLOAD: Family = Family {
     ],
 };
 
-const SIZE: Field = Field::new("size", Kind::Int, "0", "Length of the payload in bytes.");
+const SIZE: Field = Field::new("size", Kind::Int, "0", "length of the payload").unit("bytes");
 const TIMESTAMPED_SIZE: Field = Field::new(
     "size",
     Kind::Int,
     "",
-    "Length of the payload in bytes, the 8 bytes of the timestamp included; at least 8.",
-);
+    "length of the payload, the 8 bytes of the timestamp included; at least 8",
+)
+.unit("bytes");
 
 static CONSTANT: Object = Object::new("constant payload generator", CONSTANT_FIELDS).checked(check_constant);
 const CONSTANT_FIELDS: &[Field] = &[
@@ -41,7 +42,7 @@ const CONSTANT_FIELDS: &[Field] = &[
         "value",
         Kind::Bytes,
         "zeros",
-        "Bytes repeated and cut to the size, as Base64 text or a list of numbers from -128 to 255.",
+        "pattern that is repeated and cut to the size, as Base64 text or a list of numbers from -128 to 255",
     ),
 ];
 
@@ -52,7 +53,7 @@ const SEQUENTIAL_FIELDS: &[Field] = &[
         "startOffset",
         Kind::Long,
         "0",
-        "Number added to the position of the message (0 for the first); the sum is the payload, least significant byte first.",
+        "added to the position of the record, 0 for the first; the sum is the payload, least significant byte first",
     )
     .also(&["offset"]),
 ];
@@ -60,9 +61,10 @@ const SEQUENTIAL_FIELDS: &[Field] = &[
 static UNIFORM_RANDOM: Object =
     Object::new("uniformRandom payload generator", UNIFORM_RANDOM_FIELDS).checked(check_padding);
 const UNIFORM_RANDOM_FIELDS: &[Field] = &[
-    Field::new("size", Kind::Int, "0", "Length of the payload in bytes, padding included."),
-    Field::new("seed", Kind::Long, "0", "Seed of the pseudo-random bytes; the position is added to it."),
-    Field::new("padding", Kind::Int, "0", "Bytes at the end that are the same in every payload, 0 to size."),
+    Field::new("size", Kind::Int, "0", "length of the payload, padding included").unit("bytes"),
+    Field::new("seed", Kind::Long, "0", "seed of the pseudo-random bytes; the position is added to it"),
+    Field::new("padding", Kind::Int, "0", "length of the end that is the same in every payload; 0 to size")
+        .unit("bytes"),
 ];
 
 static NULL: Object = Object::new("null payload generator", &[]);
@@ -71,32 +73,32 @@ static RANDOM_COMPONENT: Object =
     Object::new("randomComponent payload generator", &RANDOM_COMPONENT_FIELDS).checked(check_components);
 // Statics, since components hold generators again: constants may not be circular.
 static RANDOM_COMPONENT_FIELDS: [Field; 2] = [
-    Field::new("seed", Kind::Long, "0", "Seed of the draw; the position is added to it."),
+    Field::new("seed", Kind::Long, "0", "seed of the draw; the position is added to it"),
     Field::new(
         "components",
         Kind::List(&COMPONENT_KIND),
         "",
-        "The generators to draw from; their percents add up to 100.",
+        "generators to draw from; their percents add up to 100",
     ),
 ];
 
 static COMPONENT_KIND: Kind = Kind::Object(&COMPONENT);
 static COMPONENT: Object = Object::new("random component", &COMPONENT_FIELDS);
 static COMPONENT_FIELDS: [Field; 2] = [
-    Field::new("percent", Kind::Int, "", "How often this component is drawn, in percent; at least 1."),
-    Field::new("component", Kind::Family(&PAYLOAD), "", "The generator that makes the payload."),
+    Field::new("percent", Kind::Int, "", "how often this component is drawn; at least 1").unit("percent"),
+    Field::new(
+        "component",
+        Kind::Family(&PAYLOAD),
+        "",
+        "generator that makes the payload; it gets the same position",
+    ),
 ];
 
 static TIMESTAMP_RANDOM: Object =
     Object::new("timestampRandom payload generator", TIMESTAMP_RANDOM_FIELDS).checked(check_timestamped);
 const TIMESTAMP_RANDOM_FIELDS: &[Field] = &[
     TIMESTAMPED_SIZE,
-    Field::new(
-        "seed",
-        Kind::Long,
-        "0",
-        "Seed of the bytes after the timestamp; the position is added to it.",
-    ),
+    Field::new("seed", Kind::Long, "0", "seed of the bytes after the timestamp; the position is added to it"),
 ];
 
 static TIMESTAMP_CONSTANT: Object =
@@ -107,25 +109,18 @@ static GAUSSIAN_TIMESTAMP_RANDOM: Object =
 static GAUSSIAN_TIMESTAMP_CONSTANT: Object =
     Object::new("gaussianTimestampConstant payload generator", GAUSSIAN_FIELDS);
 const GAUSSIAN_FIELDS: &[Field] = &[
-    Field::new(
-        "messageSizeAverage",
-        Kind::Int,
-        "0",
-        "Average length of a payload in bytes; none is below 8.",
-    ),
-    Field::new(
-        "messageSizeDeviation",
-        Kind::Double,
-        "0.0",
-        "Standard deviation of the length of a payload in bytes.",
-    ),
+    Field::new("messageSizeAverage", Kind::Int, "0", "average length of a payload; none is below 8")
+        .unit("bytes"),
+    Field::new("messageSizeDeviation", Kind::Double, "0.0", "standard deviation of the length of a payload")
+        .unit("bytes"),
     Field::new(
         "messagesUntilSizeChange",
         Kind::Int,
         "0",
-        "Number of messages that keep a size; 1 or less: each message has a size of its own.",
-    ),
-    Field::new("seed", Kind::Long, "0", "Seed of sizes and random bytes; the position is added to it."),
+        "how long a size is kept; 1 or less: each record has a size of its own",
+    )
+    .unit("records"),
+    Field::new("seed", Kind::Long, "0", "seed of sizes and random bytes; the position is added to it"),
 ];
 
 fn check_constant(fields: &Map<String, Value>, checker: &mut Checker<'_>) {

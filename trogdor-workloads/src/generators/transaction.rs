@@ -109,21 +109,14 @@ const TOO_FEW_MESSAGES: &str = "Cannot have less than one message per transactio
 const TOO_SHORT_INTERVAL: &str = "Cannot have a negative interval";
 
 static UNIFORM: Object = Object::new("uniform transaction generator", UNIFORM_FIELDS).checked(check_uniform);
-const UNIFORM_FIELDS: &[Field] = &[Field::new(
-    "messagesPerTransaction",
-    Kind::Int,
-    "",
-    "Number of messages in a transaction; at least 1.",
-)];
+const UNIFORM_FIELDS: &[Field] =
+    &[Field::new("messagesPerTransaction", Kind::Int, "", "length of a transaction; at least 1")
+        .unit("records")];
 
 static INTERVAL: Object =
     Object::new("interval transaction generator", INTERVAL_FIELDS).checked(check_interval);
-const INTERVAL_FIELDS: &[Field] = &[Field::new(
-    "transactionIntervalMs",
-    Kind::Int,
-    "",
-    "How long a transaction stays open, in milliseconds; at least 1.",
-)];
+const INTERVAL_FIELDS: &[Field] =
+    &[Field::new("transactionIntervalMs", Kind::Int, "", "how long a transaction stays open; at least 1")];
 
 fn check_uniform(fields: &Map<String, Value>, checker: &mut Checker<'_>) {
     at_least_one(fields, "messagesPerTransaction", TOO_FEW_MESSAGES, checker);
