@@ -103,11 +103,20 @@ fn schema_and_entrance_agree_on_every_field_and_form_of_value() {
 /// numbers in quotes that are too large, which only the entrance sees.
 fn forms() -> Vec<Value> {
     let text = r#"[null, true, false, 0, 1, -1, 300, 70000, 5000000000, 10000000000000000000,
-        "", " ", "5", " 5 ", "+5", "x", "true", "True", "tRue", "AAAA", "AAA", "1.5", ".5", "1e3", "0x1", "NaN",
+        "", " ", "5", " 5 ", "+5", "x", "true", "True", "TRUE", "false", "False", "FALSE", "tRue", "AAAA", "AAA", "1.5", ".5", "1e3", "0x1", "NaN",
         "CONNECT", " CONNECT ", "connect", [], ["a"], [1], ["1"], [null], [[1]], [{}], [true],
         {}, {"1": null}, {" 1 ": []}, {"x": []}, {"1": "x"}, {"1": [1]}, {"1": {}}, {"x": 1}, {"x": {"y": 1}},
         {"type": "null"}, {"type": "uniform"}, {"type": "no such"}, {"type": 1}, [{"type": "null"}]]"#;
     serde_json::from_str(text).unwrap()
+}
+
+/// The property that says which object it is, and its value.
+type Tag = Option<(&'static str, &'static str)>;
+
+fn with(tag: Tag, name: &str, value: Value) -> Value {
+    let mut object: Map<_, _> = tag.iter().map(|(tag, v)| ((*tag).to_owned(), json!(v))).collect();
+    object.insert(name.to_owned(), value);
+    Value::Object(object)
 }
 
 struct Judge<'a> {
@@ -120,28 +129,28 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// Tries all forms of value for every field of an object; `around` makes it a whole spec.
-    fn object(
-        &mut self,
-        table: &'static Object,
-        tag: Option<(&'static str, &'static str)>,
-        around: &dyn Fn(Value) -> Value,
-    ) {
-        if self.seen.contains(&table.name) {
-            return;
-        }
-        self.seen.push(table.name);
-        let with = |name: &str, value: Value| {
-            let mut object: Map<_, _> = tag.iter().map(|(tag, v)| ((*tag).to_owned(), json!(v))).collect();
-            object.insert(name.to_owned(), value);
-            around(Value::Object(object))
-        };
-        self.judge(&with("noSuchField", json!(1)));
-        for field in table.fields {
-            for name in std::iter::once(&field.name).chain(field.aliases) {
-                forms().into_iter().for_each(|value| self.judge(&with(name, value)));
+    /// Tries all forms of value for every field of an object, then for what its fields hold.
+    fn object(&mut self, table: &'static Object, tag: Tag, around: &dyn Fn(Value) -> Value) {
+        self.objects(&[(tag, table)], around);
+    }
+
+    /// All fields of all objects come first: what they hold may hold the same objects again, but
+    /// deeper down, in surroundings that are not in order. `around` makes an object a whole spec.
+    fn objects(&mut self, objects: &[(Tag, &'static Object)], around: &dyn Fn(Value) -> Value) {
+        let new: Vec<_> = objects.iter().filter(|(_, table)| !self.seen.contains(&table.name)).collect();
+        for (tag, table) in &new {
+            self.seen.push(table.name);
+            self.judge(&around(with(*tag, "noSuchField", json!(1))));
+            for field in table.fields {
+                for name in std::iter::once(&field.name).chain(field.aliases) {
+                    forms().into_iter().for_each(|value| self.judge(&around(with(*tag, name, value))));
+                }
             }
-            self.inside(&field.kind, &|value| with(field.name, value));
+        }
+        for (tag, table) in new {
+            for field in table.fields {
+                self.inside(&field.kind, &|value| around(with(*tag, field.name, value)));
+            }
         }
     }
 
@@ -149,9 +158,9 @@ impl Judge<'_> {
         match kind {
             Kind::Object(object) => self.object(object, None, around),
             Kind::Family(Family { tag, members, .. }) => {
-                for (name, object) in *members {
-                    self.object(object, Some((tag, name)), around);
-                }
+                let members: Vec<_> =
+                    members.iter().map(|(name, table)| (Some((*tag, *name)), *table)).collect();
+                self.objects(&members, around);
             }
             Kind::List(element) => self.inside(element, &|value| around(json!([value]))),
             Kind::Map(value_kind) | Kind::IntMap(value_kind) => {
