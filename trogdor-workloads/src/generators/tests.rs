@@ -1,5 +1,6 @@
 //! The bytes that payload generators make. Their text has a file of its own.
 
+mod properties;
 mod written;
 
 use std::cell::Cell;
