@@ -9,6 +9,7 @@ mod consume_bench;
 mod daemons;
 mod examples;
 mod external_command;
+mod generators;
 mod interop;
 mod produce_bench;
 mod rest;

@@ -130,30 +130,43 @@ pub fn platform(folder: &Path, nodes: &[(&str, Option<u16>, Option<u16>)]) -> Pa
 /// Key and value of a record.
 pub type Record = (Option<Vec<u8>>, Option<Vec<u8>>);
 
-/// Everything that is in a topic, by partition, in order.
-pub fn read_topic(bootstrap: &str, topic: &str, isolation: &str) -> BTreeMap<i32, Vec<Record>> {
+/// The records of a topic, by partition, in order.
+pub type Records = BTreeMap<i32, Vec<Record>>;
+
+/// Everything that is in a topic.
+pub fn read_topic(bootstrap: &str, topic: &str, isolation: &str) -> Records {
+    read_topics(bootstrap, &[topic.to_owned()], isolation).remove(topic).unwrap()
+}
+
+/// Everything that is in some topics, by topic.
+pub fn read_topics(bootstrap: &str, topics: &[String], isolation: &str) -> BTreeMap<String, Records> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("group.id", "reader")
         .set("enable.auto.commit", "false")
         .set("isolation.level", isolation)
         .set("enable.partition.eof", "true")
+        // The end is told by a fetch that finds nothing, which by default waits for half a second.
+        .set("fetch.wait.max.ms", "10")
         .create()
         .unwrap();
-    let metadata = consumer.fetch_metadata(Some(topic), LIMIT).unwrap();
     let mut assignment = TopicPartitionList::new();
-    let mut records = BTreeMap::new();
-    for partition in metadata.topics()[0].partitions() {
-        assignment.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
-        records.insert(partition.id(), Vec::new());
+    let mut records = BTreeMap::<String, Records>::new();
+    for topic in topics {
+        let metadata = consumer.fetch_metadata(Some(topic), LIMIT).unwrap();
+        for partition in metadata.topics()[0].partitions() {
+            assignment.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
+            records.entry(topic.clone()).or_default().insert(partition.id(), Vec::new());
+        }
     }
     consumer.assign(&assignment).unwrap();
-    let mut open = records.len();
+    let mut open = assignment.count();
     while open > 0 {
-        match consumer.poll(LIMIT).expect("the topic can be read") {
+        match consumer.poll(LIMIT).expect("the topics can be read") {
             Ok(message) => {
                 let record = (message.key().map(<[u8]>::to_vec), message.payload().map(<[u8]>::to_vec));
-                records.get_mut(&message.partition()).unwrap().push(record);
+                let topic = records.get_mut(message.topic()).unwrap();
+                topic.get_mut(&message.partition()).unwrap().push(record);
             }
             Err(rdkafka::error::KafkaError::PartitionEOF(_)) => open -= 1,
             Err(error) => panic!("{error}"),
