@@ -2,10 +2,9 @@
 //! same broker, one topic of one partition each, and the records are compared by position. Of
 //! payloads that begin with a clock reading the reading is checked for sense and the rest compared.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use trogdor_core::SystemClock;
 use trogdor_lab::{JavaTrogdor, free_port};
 
 use crate::support::{Daemon, Record, http, kafka, platform, read_topics, stderr, topic, trogdor};
@@ -142,7 +141,7 @@ async fn run(target: &str, topic: &str, spec: &Value) {
 }
 
 fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
+    SystemClock::shared().now().wall_ms
 }
 
 /// Takes the clock reading out of a payload that begins with one, and checks that it makes sense.
