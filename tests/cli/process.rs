@@ -229,8 +229,16 @@ fn specs_are_checked_and_explained() {
     }
 
     let (code, stdout, _) = spec(&["spec", "show", "noop"]);
-    let field = "durationMs whole number 0       how long the task may run, ms; 0 expires before it starts";
-    assert!(code == Some(0) && stdout.lines().any(|line| line == field), "{stdout}");
+    let field = "
+  durationMs  whole number (64 bit), ms; default: 0
+              how long the task may run; 0 expires before it starts
+";
+    assert!(code == Some(0) && stdout.contains(field), "{stdout}");
+    let (code, stdout, _) = spec(&["spec", "schema", "noop"]);
+    assert!(
+        code == Some(0) && stdout.starts_with("{\n  \"$schema\": \"https://json-schema.org/"),
+        "{stdout}"
+    );
     assert!(spec(&["spec", "list"]).1.contains("\norg.apache.kafka.trogdor.task.NoOpTaskSpec "));
     assert_eq!(spec(&["spec", "show", "nonsense"]).0, Some(2));
 }
