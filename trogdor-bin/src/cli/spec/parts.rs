@@ -79,11 +79,12 @@ pub(super) fn kind_name(kind: &Kind, part: &dyn Fn(&str) -> String) -> String {
     }
 }
 
-/// What a field means, other names included.
+/// What a field means, other names included: a phrase, even if the table has a sentence.
 pub(super) fn meaning(field: &Field) -> String {
+    let doc = field.doc.trim_end_matches('.');
     match field.aliases {
-        [] => field.doc.to_owned(),
-        aliases => format!("{}; also read as {}", field.doc, aliases.join(", ")),
+        [] => doc.to_owned(),
+        aliases => format!("{doc}; also read as {}", aliases.join(", ")),
     }
 }
 
