@@ -66,8 +66,9 @@ const FIELDS: &[Field] = &[
         "targetMessagesPerSec",
         Kind::Int,
         "0",
-        "records per second, more than 0; 10000000 or more as fast as they are taken",
-    ),
+        "pace, more than 0; 10000000 or more as fast as they are taken",
+    )
+    .unit("records/s"),
     Field::new(
         "valueGenerator",
         Kind::Family(&PAYLOAD),
@@ -75,7 +76,8 @@ const FIELDS: &[Field] = &[
         "makes the values",
     ),
     Field::new("activeTopics", TOPICS, "{}", "topics to create and use; names may hold ranges, foo[1-3]"),
-    Field::new("maxMessages", Kind::Long, "0", "records to send; 0 or less sends until the end time"),
+    Field::new("maxMessages", Kind::Long, "0", "how many to send; 0 or less sends until the end time")
+        .unit("records"),
 ];
 
 static TABLE: Object = Object::new("RoundTripWorkloadSpec", FIELDS);
