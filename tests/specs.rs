@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use trogdor_bin::cli::{Captured, SpecArgs, spec};
+use trogdor_core::Catalog;
+use trogdor_core::json::{self, ClassTables as _};
 
 /// What a user types after `trogdor spec`.
 #[derive(Parser)]
@@ -43,6 +45,12 @@ fn json_files(folder: &str) -> Vec<(String, String)> {
     files.sort();
     assert!(!files.is_empty(), "nothing in {folder}");
     files
+}
+
+/// Whether the class of a spec is one of ours.
+fn is_known(catalog: &Catalog, text: &str) -> bool {
+    let spec = json::read(text.as_bytes(), &json::Kind::Any, &json::NoClasses).unwrap();
+    catalog.class_table(spec["class"].as_str().unwrap()).is_some()
 }
 
 /// Compares a text with a file of the repository; with `UPDATE_EXPECTED=1` the file is written instead.
