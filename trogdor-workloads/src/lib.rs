@@ -54,8 +54,9 @@ pub use created_topics::CreatedTopics;
 pub use embedded::EmbeddedBroker;
 pub use external_command::{EXTERNAL_COMMAND, ExternalCommandSpec};
 pub use generators::{
-    ConstantPayload, GaussianSizes, JavaRandom, MAX_PAYLOAD_BYTES, PAYLOAD, PayloadGenerator, Payloads,
-    RandomComponent, TRANSACTION, TransactionAction, TransactionGenerator, Transactions,
+    ConstantPayload, FLUSH, FlushGenerator, Flushes, GaussianSizes, JavaRandom, MAX_PAYLOAD_BYTES, PAYLOAD,
+    PayloadGenerator, Payloads, RandomComponent, THROUGHPUT, TRANSACTION, ThroughputGenerator,
+    TransactionAction, TransactionGenerator, Transactions, WindowCounts, Windows,
 };
 pub use latency::{Latencies, LatencySummary};
 pub use pace::Pace;

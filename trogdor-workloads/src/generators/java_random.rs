@@ -102,6 +102,13 @@ impl JavaRandom {
     }
 }
 
+/// A normally distributed whole number of at least 1, as the original draws them: the deviation is
+/// cut towards zero before the average is added.
+pub(super) fn gaussian_at_least_one(random: &mut JavaRandom, average: i32, deviation: f64) -> u64 {
+    let distance = (random.next_gaussian() * deviation) as i32;
+    u64::try_from(distance.saturating_add(average)).unwrap_or(0).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
