@@ -52,6 +52,7 @@ async fn every_example_spec_runs() {
     }
     names.sort();
     let expected = [
+        "configurable_producer.json",
         "connection_stress.json",
         "consume_bench.json",
         "full_rate_produce_bench.json",

@@ -76,6 +76,24 @@ fn round_trip(produced: &str) -> String {
     .to_string()
 }
 
+/// Sends to a topic that exists already, in windows.
+fn configurable_producer(produced: &str) -> String {
+    let produced: Value = serde_json::from_str(produced).unwrap();
+    json!({
+        "class": "org.apache.kafka.trogdor.workload.ConfigurableProducerSpec",
+        "durationMs": 3000,
+        "producerNode": "node0",
+        "bootstrapServers": produced["bootstrapServers"],
+        "flushGenerator": {"type": "gaussian", "messagesPerFlushAverage": 5},
+        "throughputGenerator": {"type": "constant", "messagesPerWindow": 10, "windowSizeMs": 50},
+        "keyGenerator": {"type": "sequential", "size": 4},
+        "valueGenerator": {"type": "constant", "size": 100},
+        "activeTopic": produced["activeTopics"],
+        "activePartition": -1,
+    })
+    .to_string()
+}
+
 fn external_command() -> String {
     json!({
         "class": "org.apache.kafka.trogdor.workload.ExternalCommandSpec",
@@ -114,6 +132,7 @@ async fn run_all(target: &str, test: &str) {
         ("noop", no_op()),
         ("bench", bench.clone()),
         ("consume", consume_bench(&bench)),
+        ("bursts", configurable_producer(&bench)),
         ("connect", connection_stress(&bench)),
         ("round", round_trip(&bench)),
         ("command", external_command()),
@@ -130,6 +149,13 @@ async fn run_all(target: &str, test: &str) {
         assert_eq!((&state["state"], &state["error"]), (&json!("DONE"), &Value::Null), "{state}");
         if id == "bench" {
             assert_eq!(state["status"]["totalSent"], 1000, "{state}");
+        }
+        if id == "bursts" {
+            let status = &state["status"];
+            // At most 200 per second, for three seconds.
+            assert!((Some(50)..=Some(610)).contains(&status["totalSent"].as_i64()), "{state}");
+            assert!(status["averageLatencyMs"].is_f64() && status["p99LatencyMs"].is_i64(), "{state}");
+            assert!(status.get("transactionsCommitted").is_none(), "{state}");
         }
         if id == "connect" {
             assert!(state["status"]["totalConnections"].as_i64() > Some(5), "{state}");

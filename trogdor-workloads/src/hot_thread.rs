@@ -38,19 +38,19 @@ impl StopFlag {
 }
 
 /// A running thread; dropping it abandons the loop.
-pub(crate) struct HotThread {
+pub(crate) struct HotThread<T = ()> {
     flag: Arc<StopFlag>,
-    ended: oneshot::Receiver<Result<(), String>>,
+    ended: oneshot::Receiver<Result<T, String>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
-impl HotThread {
+impl<T: Send + 'static> HotThread<T> {
     /// Starts a loop.
     pub(crate) fn spawn(
         name: &str,
         flag: Arc<StopFlag>,
-        work: impl FnOnce(&StopFlag) -> Result<(), String> + Send + 'static,
-    ) -> Result<HotThread, String> {
+        work: impl FnOnce(&StopFlag) -> Result<T, String> + Send + 'static,
+    ) -> Result<HotThread<T>, String> {
         let (end, ended) = oneshot::channel();
         let span = tracing::Span::current();
         let thread_flag = flag.clone();
@@ -67,7 +67,7 @@ impl HotThread {
     }
 
     /// Returns when the loop has ended.
-    pub(crate) async fn ended(&mut self) -> Result<(), String> {
+    pub(crate) async fn ended(&mut self) -> Result<T, String> {
         let result = (&mut self.ended).await;
         // It has sent its result as its last deed, or it has panicked.
         if let Some(thread) = self.thread.take() {
@@ -77,7 +77,7 @@ impl HotThread {
     }
 }
 
-impl Drop for HotThread {
+impl<T> Drop for HotThread<T> {
     fn drop(&mut self) {
         self.flag.abandon();
     }

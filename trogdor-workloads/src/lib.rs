@@ -19,6 +19,7 @@
 
 mod client_config;
 mod clock;
+mod configurable_producer;
 mod connection_stress;
 mod consume_bench;
 mod consumer_errors;
@@ -32,6 +33,7 @@ mod latency;
 mod native;
 mod pace;
 mod produce_bench;
+mod producing;
 mod record_processor;
 mod round_trip;
 mod status;
@@ -45,6 +47,9 @@ use trogdor_core::TaskClass;
 pub use client_config::{
     ConfigErrors, HostPort, JavaProperties, Ours, Role, SaslCredentials, Translated, is_secret, merge,
     redact, translate,
+};
+pub use configurable_producer::{
+    CONFIGURABLE_PRODUCER, ConfigurableProducerSpec, ConfigurableProducerStatus, WindowsStatus,
 };
 pub use connection_stress::{
     CONNECTION_STRESS, ConnectionStressAction, ConnectionStressSpec, ConnectionStressStatus,
@@ -60,7 +65,8 @@ pub use generators::{
 };
 pub use latency::{Latencies, LatencySummary};
 pub use pace::Pace;
-pub use produce_bench::{Interval, PRODUCE_BENCH, ProduceBenchSpec, ProduceBenchStatus};
+pub use produce_bench::{PRODUCE_BENCH, ProduceBenchSpec};
+pub use producing::{Interval, ProduceBenchStatus};
 pub use record_processor::{AgesStatus, RecordProcessor};
 pub use round_trip::{ROUND_TRIP, RangesStatus, RoundTripSpec, RoundTripStatus};
 pub use topic_admin::{Creation, Replicas, TopicAdmin, Unanswered};
@@ -68,6 +74,7 @@ pub use topics::{MAX_NAMES, MAX_PARTITIONS, PARTITIONS, PartitionsSpec, TOPICS, 
 
 /// What this crate adds to a catalog.
 pub const CATALOG: &[TaskClass] = &[
+    configurable_producer::CLASS,
     connection_stress::CLASS,
     consume_bench::CLASS,
     external_command::CLASS,

@@ -4,6 +4,7 @@
 mod batches;
 mod consumer;
 mod event;
+mod flusher;
 mod queue;
 
 use std::ffi::CString;

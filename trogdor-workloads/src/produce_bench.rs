@@ -1,12 +1,6 @@
 //! ProduceBench: sends records to topics at a steady rate, or as fast as they are taken, and tells
 //! how long each took. Spec, controller and the part of the worker that prepares the run; the hot
-//! loop is in [`sender`], its book in [`ledger`].
-
-mod ledger;
-mod sender;
-mod status;
-
-use std::sync::Arc;
+//! loop is in [`producing`].
 
 use async_trait::async_trait;
 use indexmap::IndexMap;
@@ -17,15 +11,12 @@ use trogdor_core::{
     Worker, WorkerContext, WorkerResult,
 };
 
-pub use status::{Interval, ProduceBenchStatus};
-
-use crate::client_config::{JavaProperties, PROPERTIES, Role, Translated, merge, translate};
+use crate::client_config::{JavaProperties, PROPERTIES, Translated};
 use crate::generators::{PAYLOAD, PayloadGenerator, TRANSACTION, TransactionGenerator};
-use crate::hot_thread::{HotThread, StopFlag};
 use crate::pace::{DEFAULT_PER_SEC, Pace};
+use crate::producing::{self, Job, ProduceBenchStatus, Target};
 use crate::topic_setup::{self, Setup};
 use crate::topics::{PartitionsSpec, TOPICS, TopicsSpec};
-use sender::{Job, Target};
 
 /// The class name of [`ProduceBenchSpec`].
 pub const PRODUCE_BENCH: &str = "org.apache.kafka.trogdor.workload.ProduceBenchSpec";
@@ -199,9 +190,6 @@ impl TaskSpec for ProduceBenchSpec {
     }
 }
 
-/// Clients made by one worker; Java counts them per process to make ids.
-const CLIENT_NUMBER: u32 = 1;
-
 impl ProduceBenchSpec {
     fn pace(&self) -> Pace {
         Pace::from_spec(self.target_messages_per_sec, self.unlimited)
@@ -209,24 +197,16 @@ impl ProduceBenchSpec {
 
     /// The producer's settings. A transactional id is new each time.
     fn producer_settings(&self) -> Result<Translated, String> {
-        let mut defaults = self.bootstrap();
+        let mut defaults = producing::bootstrap(&self.bootstrap_servers);
         if self.transaction_generator.is_some() {
             let id = format!("produce-bench-transaction-id-{}", uuid::Uuid::new_v4());
             defaults.insert("transactional.id".to_owned(), id);
         }
-        let java = merge(&defaults, &self.common_client_conf, &self.producer_conf);
-        translate(&java, Role::Producer, CLIENT_NUMBER).map_err(|errors| errors.to_string())
+        producing::producer_settings(&defaults, &self.common_client_conf, &self.producer_conf)
     }
 
     fn admin_settings(&self) -> Result<Translated, String> {
-        let mut defaults = self.bootstrap();
-        defaults.insert("request.timeout.ms".to_owned(), "25000".to_owned());
-        let java = merge(&defaults, &self.common_client_conf, &self.admin_client_conf);
-        translate(&java, Role::Admin, CLIENT_NUMBER).map_err(|errors| errors.to_string())
-    }
-
-    fn bootstrap(&self) -> JavaProperties {
-        JavaProperties::from([("bootstrap.servers".to_owned(), self.bootstrap_servers.clone())])
+        producing::admin_settings(&self.bootstrap_servers, &self.common_client_conf, &self.admin_client_conf)
     }
 
     /// All topics to create; an inactive one takes the place of an active one of the same name.
@@ -280,7 +260,8 @@ impl Worker for ProduceBenchWorker {
             }
         };
         let job = self.job(&ctx, setup)?;
-        Ok(run_on_own_thread(job, &ctx).await?)
+        producing::run("produce-bench", job, &ctx).await?;
+        Ok(())
     }
 }
 
@@ -292,45 +273,25 @@ impl ProduceBenchWorker {
 
     fn job(&self, ctx: &WorkerContext, setup: Setup) -> Result<Job, String> {
         let spec = &self.spec;
-        let mut translated = spec.producer_settings()?;
+        let translated = spec.producer_settings()?;
         let mut warnings = spec.warnings();
         warnings.extend(setup.warnings);
         warnings.extend(translated.notes.iter().map(|note| format!("producer: {note}")));
         let targets = spec.targets(translated.ours.round_robin_partitioner)?;
-        let settings = &mut translated.librdkafka;
-        settings.entry("statistics.interval.ms".to_owned()).or_insert_with(|| statistics_interval(&targets));
         Ok(Job {
             targets,
-            pace: spec.pace(),
+            schedule: producing::Schedule::Pace(spec.pace()),
             messages_max: spec.max_messages.max(0) as u64,
             keys: spec.key_generator.start()?,
             values: spec.value_generator.start()?,
             is_value_constant: spec.value_generator.is_constant(),
             transactions: spec.transaction_generator.as_ref().map(TransactionGenerator::start),
-            flushes: !spec.skip_flush,
+            flushes: None,
+            flushes_in_pauses: !spec.skip_flush,
             grace: ctx.grace,
             warnings: crate::status::bounded(warnings),
+            tell: |slot, snapshot| slot.set(snapshot.status),
             translated,
         })
-    }
-}
-
-/// How often the client tells its statistics, milliseconds: soon enough to see at its start when the
-/// idempotent producer is ready, and seldom enough that listing all partitions costs nothing.
-fn statistics_interval(targets: &[Target]) -> String {
-    targets.len().clamp(50, 5000).to_string()
-}
-
-async fn run_on_own_thread(job: Job, ctx: &WorkerContext) -> Result<(), String> {
-    let flag = Arc::new(StopFlag::default());
-    let status = ctx.status.clone();
-    let work = move |flag: &StopFlag| sender::send(job, flag, &status);
-    let mut thread = HotThread::spawn("produce-bench", flag.clone(), work)?;
-    tokio::select! {
-        result = thread.ended() => result,
-        _ = ctx.stop.stopped() => {
-            flag.stop();
-            thread.ended().await
-        }
     }
 }

@@ -63,36 +63,41 @@ mod window_ms {
 }
 
 impl ThroughputGenerator {
-    /// The running form; its first window begins now. The seed matters to gaussian numbers alone,
+    /// The running form; its first window begins at 0. The seed matters to gaussian numbers alone,
     /// which the original draws anew in each run.
-    pub fn start(&self, seed: i64, now_ns: u64) -> Windows {
+    pub fn start(&self, seed: i64) -> Windows {
         let mut random = JavaRandom::new(seed);
         Windows {
             generator: *self,
             limit: self.draw(&mut random),
             random,
             windows_with_limit: 1,
-            start_ns: now_ns,
+            start_ns: 0,
             sent: 0,
             counts: WindowCounts { begun: 1, ..WindowCounts::default() },
         }
     }
 
-    /// Messages in a window; `None` without a limit.
-    fn draw(&self, random: &mut JavaRandom) -> Option<u64> {
+    /// Whether as many messages go as are taken. Windows mean nothing then.
+    pub fn is_unlimited(&self) -> bool {
+        matches!(self, ThroughputGenerator::Constant { messages_per_window: ..=0, .. })
+    }
+
+    /// Messages in a window.
+    fn draw(&self, random: &mut JavaRandom) -> u64 {
         match *self {
             ThroughputGenerator::Constant { messages_per_window, .. } => {
-                u64::try_from(messages_per_window).ok().filter(|messages| *messages > 0)
+                if messages_per_window > 0 {
+                    messages_per_window.unsigned_abs().into()
+                } else {
+                    u64::MAX
+                }
             }
             ThroughputGenerator::Gaussian {
                 messages_per_window_average,
                 messages_per_window_deviation,
                 ..
-            } => Some(gaussian_at_least_one(
-                random,
-                messages_per_window_average,
-                messages_per_window_deviation,
-            )),
+            } => gaussian_at_least_one(random, messages_per_window_average, messages_per_window_deviation),
         }
     }
 
@@ -103,14 +108,14 @@ impl ThroughputGenerator {
     }
 }
 
-/// The windows of a run, started with [`ThroughputGenerator::start`]. All times are nanoseconds of
-/// one clock that never goes back.
+/// The windows of a run, started with [`ThroughputGenerator::start`]. All times are nanoseconds
+/// since the run began.
 #[derive(Clone, Debug)]
 pub struct Windows {
     generator: ThroughputGenerator,
     random: JavaRandom,
-    /// Of the current window; `None` without one.
-    limit: Option<u64>,
+    /// Messages of the current window.
+    limit: u64,
     /// How many windows had this limit, the current one included.
     windows_with_limit: i64,
     start_ns: u64,
@@ -128,25 +133,28 @@ pub struct WindowCounts {
     pub missed: u64,
     /// Windows that were begun and ended before all of their messages were sent.
     pub short: u64,
+    /// The time that the windows take which something was sent in, and those before, in ns.
+    pub covered_ns: u64,
 }
 
 impl Windows {
-    /// When the next message may go: at the beginning of the current window, which is in the past,
-    /// or at its end, when all of its messages were sent. `None`: at any time.
-    pub fn due_ns(&mut self, now_ns: u64) -> Option<u64> {
+    /// When the next message may go: since the beginning of the current window, or from its end on,
+    /// when all of its messages were sent.
+    pub fn due_ns(&mut self, now_ns: u64) -> u64 {
         self.advance(now_ns);
-        Some(if self.sent < self.limit? { self.start_ns } else { self.end_ns() })
+        if self.sent < self.limit { self.start_ns } else { self.end_ns() }
     }
 
     /// A message was sent.
     pub fn sent(&mut self, now_ns: u64) {
         self.advance(now_ns);
         self.sent += 1;
+        self.counts.covered_ns = self.end_ns();
     }
 
-    /// What became of the windows so far; `None` without a limit.
-    pub fn counts(&self) -> Option<WindowCounts> {
-        self.limit.map(|_| self.counts)
+    /// What became of the windows so far.
+    pub fn counts(&self) -> WindowCounts {
+        self.counts
     }
 
     fn end_ns(&self) -> u64 {
@@ -155,13 +163,12 @@ impl Windows {
 
     /// Goes on to the window that it is time for.
     fn advance(&mut self, now_ns: u64) {
-        let Some(limit) = self.limit else { return };
         let windows = now_ns.saturating_sub(self.start_ns) / self.generator.window_ns();
         if windows == 0 {
             return;
         }
         self.start_ns += windows * self.generator.window_ns();
-        self.counts.short += u64::from(self.sent < limit);
+        self.counts.short += u64::from(self.sent < self.limit);
         self.counts.missed += windows - 1;
         self.counts.begun += 1;
         self.sent = 0;
@@ -256,7 +263,7 @@ mod tests {
     fn times_ms(windows: &mut Windows, until_ms: u64, takes_ms: u64) -> Vec<u64> {
         let (mut now_ms, mut sent) = (0, Vec::new());
         loop {
-            let due_ns = windows.due_ns(now_ms * MS).unwrap_or(0);
+            let due_ns = windows.due_ns(now_ms * MS);
             now_ms = now_ms.max(due_ns / MS);
             if now_ms >= until_ms {
                 return sent;
@@ -269,21 +276,22 @@ mod tests {
 
     #[test]
     fn all_messages_of_a_window_may_go_at_its_beginning() {
-        let mut windows = constant(3, 100).start(0, 0);
+        let mut windows = constant(3, 100).start(0);
         assert_eq!(times_ms(&mut windows, 300, 0), [0, 0, 0, 100, 100, 100, 200, 200, 200]);
-        assert_eq!(windows.counts(), Some(WindowCounts { begun: 3, missed: 0, short: 0 }));
+        let counts = WindowCounts { begun: 3, missed: 0, short: 0, covered_ns: 300 * MS };
+        assert_eq!(windows.counts(), counts);
     }
 
     #[test]
     fn windows_keep_their_places_whatever_a_message_takes() {
-        let mut windows = constant(2, 100).start(0, 0);
+        let mut windows = constant(2, 100).start(0);
         // Two messages take 60 ms; the rest of each window is waited for.
         assert_eq!(times_ms(&mut windows, 250, 30), [0, 30, 100, 130, 200, 230]);
     }
 
     #[test]
     fn a_missed_window_is_not_made_up_for() {
-        let mut windows = constant(2, 100).start(0, 0);
+        let mut windows = constant(2, 100).start(0);
         let rows = [
             // Now; when the next message is due; whether it is sent then.
             (0, 0, true),
@@ -297,41 +305,36 @@ mod tests {
             (400, 400, false),
         ];
         for (now_ms, due_ms, is_sent) in rows {
-            assert_eq!(windows.due_ns(now_ms * MS), Some(due_ms * MS), "at {now_ms}");
+            assert_eq!(windows.due_ns(now_ms * MS), due_ms * MS, "at {now_ms}");
             if is_sent {
                 windows.sent(now_ms * MS);
             }
         }
         windows.sent(610 * MS);
-        assert_eq!(windows.due_ns(620 * MS), Some(600 * MS));
+        assert_eq!(windows.due_ns(620 * MS), 600 * MS);
         windows.sent(620 * MS);
-        assert_eq!(windows.due_ns(630 * MS), Some(700 * MS));
-        assert_eq!(windows.counts(), Some(WindowCounts { begun: 4, missed: 3, short: 1 }));
-    }
-
-    #[test]
-    fn the_first_window_begins_with_the_run() {
-        let mut windows = constant(1, 100).start(0, 1_234 * MS);
-        assert_eq!(windows.due_ns(1_300 * MS), Some(1_234 * MS));
-        windows.sent(1_300 * MS);
-        assert_eq!(windows.due_ns(1_300 * MS), Some(1_334 * MS));
+        assert_eq!(windows.due_ns(630 * MS), 700 * MS);
+        let counts = WindowCounts { begun: 4, missed: 3, short: 1, covered_ns: 700 * MS };
+        assert_eq!(windows.counts(), counts);
     }
 
     #[test]
     fn without_a_positive_number_nothing_is_bounded() {
         for messages in [0, -1, i32::MIN] {
-            let mut windows = constant(messages, 100).start(0, 0);
+            assert!(constant(messages, 100).is_unlimited());
+            let mut windows = constant(messages, 100).start(0);
             for now_ms in [0, 1, 99, 100, 5_000] {
-                assert_eq!(windows.due_ns(now_ms * MS), None);
+                assert!(windows.due_ns(now_ms * MS) <= now_ms * MS);
                 windows.sent(now_ms * MS);
             }
-            assert_eq!(windows.counts(), None);
         }
+        assert!(!constant(1, 100).is_unlimited());
+        assert!(!gaussian(0, 0.0, 0).is_unlimited());
     }
 
     /// The numbers of messages in consecutive windows.
     fn limits(generator: ThroughputGenerator, seed: i64, count: usize) -> Vec<usize> {
-        let mut windows = generator.start(seed, 0);
+        let mut windows = generator.start(seed);
         let sent = times_ms(&mut windows, 10 * count as u64, 0);
         (0..count as u64).map(|window| sent.iter().filter(|at| **at / 10 == window).count()).collect()
     }
@@ -360,14 +363,14 @@ mod tests {
 
     #[test]
     fn numbers_at_the_ends_of_their_ranges_do_no_harm() {
-        let mut longest = constant(1, i64::MAX).start(0, u64::MAX / 2);
+        let mut longest = constant(1, i64::MAX).start(0);
         longest.sent(u64::MAX / 2);
-        assert_eq!(longest.due_ns(u64::MAX - 1), Some(u64::MAX));
-        let mut most = gaussian(i32::MAX, 1e300, 1).start(42, 0);
-        assert_eq!((most.limit, most.due_ns(0)), (Some(i32::MAX as u64), Some(0)));
-        let mut shortest = constant(1, 1).start(0, 0);
+        assert_eq!(longest.due_ns(u64::MAX - 1), u64::MAX);
+        let mut most = gaussian(i32::MAX, 1e300, 1).start(42);
+        assert_eq!((most.limit, most.due_ns(0)), (i32::MAX as u64, 0));
+        let mut shortest = constant(1, 1).start(0);
         shortest.sent(u64::MAX);
-        assert_eq!(shortest.due_ns(u64::MAX), Some(u64::MAX));
+        assert_eq!(shortest.due_ns(u64::MAX), u64::MAX);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 #![expect(unsafe_code, reason = "calls of the C interface")]
 
+use std::cell::OnceCell;
 use std::ffi::{CStr, CString, c_void};
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
@@ -18,6 +19,7 @@ use rdkafka::types::RDKafkaRespErr;
 
 use super::error_code;
 use super::event::Event;
+use super::flusher::Flusher;
 use super::queue::Queue;
 
 /// The client's partitioner chooses.
@@ -34,13 +36,14 @@ const EVENTS_MAX: usize = 1000;
 ///    record's delivery report, on threads of its own. It is never changed or replaced, and freed
 ///    after `producer` is dropped, which destroys the client: that call returns when all threads of
 ///    the client have ended, whatever was still in flight. Forgetting the whole leaks both.
-/// 2. **No handle outlives the client.** Topics and queue are dropped before `producer`.
+/// 2. **No handle outlives the client.** Flusher, topics and queue are dropped before `producer`.
 /// 3. **An opaque is a slot number**, never an address: the bound on `DeliveryOpaque` says so, for
 ///    the binding reads the opaques of reports that it serves in the same way.
 /// 4. **`messages` is scratch.** Its pointers to keys and values are read during
 ///    [`hand_over`](Self::hand_over) alone; nothing follows them later.
 pub(crate) struct BatchProducer<C: ProducerContext<DeliveryOpaque = usize> + 'static> {
     // Dropped in this order, see the invariants.
+    flusher: OnceCell<Option<Flusher>>,
     topics: Vec<Topic>,
     queue: Queue,
     producer: BaseProducer<C>,
@@ -68,7 +71,8 @@ impl<C: ProducerContext<DeliveryOpaque = usize>> BatchProducer<C> {
         // the client is (invariant 2).
         let queue = unsafe { Queue::own(rd_kafka_queue_get_main(producer.client().native_ptr())) };
         let queue = queue.expect("every client has a main queue");
-        BatchProducer { topics: Vec::new(), queue, producer, shared_value, messages: Vec::new() }
+        let (flusher, topics, messages) = (OnceCell::new(), Vec::new(), Vec::new());
+        BatchProducer { flusher, topics, queue, producer, shared_value, messages }
     }
 
     /// The value of all records, if they have the same.
@@ -170,6 +174,17 @@ impl<C: ProducerContext<DeliveryOpaque = usize>> BatchProducer<C> {
     /// was refused.
     pub(crate) fn outcomes(&self) -> Outcomes<'_> {
         Outcomes(self.messages.iter())
+    }
+
+    /// Does some work, such as serving reports until there are no more, while batches go without their
+    /// linger. Without a thread for that (the system has none left) they linger.
+    pub(crate) fn flush_during<T>(&self, work: impl FnOnce() -> T) -> T {
+        // SAFETY: the flusher is dropped before the client is (invariant 2).
+        let flusher = || unsafe { Flusher::start(self.producer.client().native_ptr()) };
+        match self.flusher.get_or_init(flusher) {
+            Some(flusher) => flusher.during(work),
+            None => work(),
+        }
     }
 
     /// Waits for an event, at most this long (whole milliseconds), and serves all that are there: a

@@ -9,13 +9,15 @@ use rdkafka::producer::BaseProducer;
 use trogdor_core::{StatusSlot, WorkerId};
 
 use super::super::super::ledger::{Deliveries, Ledger};
-use super::super::super::{ProduceBenchSpec, ProduceBenchStatus};
-use super::super::{Job, Publisher, StopFlag, Target, in_flight_max};
+use super::super::{Job, Publisher, Schedule, StopFlag, Target, in_flight_max};
 use super::*;
+use crate::client_config::JavaProperties;
 use crate::clock::Stopwatch;
 use crate::generators::{ConstantPayload, PayloadGenerator};
 use crate::kafka::client_config;
 use crate::native::BatchProducer;
+use crate::pace::Pace;
+use crate::producing::{ProduceBenchStatus, bootstrap, producer_settings};
 
 /// A turn of records over targets in turn, from a position on.
 fn turn(first: usize, count: usize, targets: usize) -> Turn {
@@ -88,30 +90,24 @@ fn a_turn_is_full_by_records_or_by_bytes() {
 
 /// A job of records of 100 bytes, of which the client keeps ten, and waits for no broker.
 fn job(value: PayloadGenerator, conf: &[(&str, &str)]) -> Job {
-    let mut spec = ProduceBenchSpec {
-        bootstrap_servers: "127.0.0.1:1".to_owned(),
-        unlimited: true,
-        key_generator: PayloadGenerator::Null,
-        value_generator: value,
-        ..ProduceBenchSpec::default()
-    };
-    for (name, value) in [("buffer.memory", "1024")].iter().chain(conf) {
-        spec.producer_conf.insert((*name).to_owned(), (*value).to_owned());
-    }
+    let own = [("buffer.memory", "1024")].iter().chain(conf);
+    let own = own.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Job {
-        translated: spec.producer_settings().unwrap(),
+        translated: producer_settings(&bootstrap("127.0.0.1:1"), &JavaProperties::new(), &own).unwrap(),
         targets: (0..3)
             .map(|partition| Target { topic: "foo".to_owned(), partition: Some(partition) })
             .collect(),
-        pace: spec.pace(),
+        schedule: Schedule::Pace(Pace::Unlimited),
         messages_max: 1000,
-        keys: spec.key_generator.start().unwrap(),
-        values: spec.value_generator.start().unwrap(),
-        is_value_constant: spec.value_generator.is_constant(),
+        keys: PayloadGenerator::Null.start().unwrap(),
+        values: value.start().unwrap(),
+        is_value_constant: value.is_constant(),
         transactions: None,
-        flushes: false,
+        flushes: None,
+        flushes_in_pauses: false,
         grace: Duration::from_millis(10),
         warnings: Vec::new(),
+        tell: |_, _| (),
     }
 }
 
@@ -130,7 +126,7 @@ fn with_sender<T>(
     send: impl FnOnce(&mut Sender<'_>) -> T,
 ) -> (T, ProduceBenchStatus) {
     let watch = Stopwatch::start();
-    let deliveries = Deliveries::new(Ledger::new(job.pace, in_flight_max(&job.translated)), watch);
+    let deliveries = Deliveries::new(Ledger::new(&job.schedule, in_flight_max(&job.translated)), watch);
     let producer: BaseProducer<Deliveries> =
         client_config(&job.translated).create_with_context(deliveries.clone()).unwrap();
     let producer = BatchProducer::new(producer, job.shared_value());
@@ -141,8 +137,9 @@ fn with_sender<T>(
         deliveries: deliveries.clone(),
         watch,
         flag,
-        publisher: Publisher { status: &slot, warnings: Vec::new(), due_ns: Cell::new(0) },
+        publisher: Publisher { status: &slot, tell: |_, _| (), warnings: Vec::new(), due_ns: Cell::new(0) },
         sent: 0,
+        start_ns: 0,
         flushed_at_ns: 0,
         in_transaction: Cell::new(false),
         stopping_since_ns: Cell::new(None),

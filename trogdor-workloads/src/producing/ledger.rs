@@ -12,8 +12,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 
-use super::status::{Interval, ProduceBenchStatus};
+use super::schedule::Schedule;
+use super::status::{Interval, ProduceBenchStatus, Snapshot};
 use crate::clock::Stopwatch;
+use crate::generators::WindowCounts;
 use crate::kafka::tells_producer_id;
 use crate::latency::Latencies;
 use crate::pace::Pace;
@@ -35,7 +37,10 @@ struct Slot {
 /// The book.
 #[derive(Debug)]
 pub(super) struct Ledger {
+    /// Unlimited where records are due in windows.
     pace: Pace,
+    /// What became of the windows, where there are some.
+    pub(super) windows: Option<WindowCounts>,
     slots: Vec<Slot>,
     free: Vec<usize>,
     pub(super) handed_over: u64,
@@ -52,6 +57,8 @@ pub(super) struct Ledger {
     service: Latencies,
     response: Latencies,
     schedule_delay: Latencies,
+    /// How long blocking flushes took.
+    flush_time: Latencies,
     interval: Latencies,
     /// When the current interval began, and how many had failed by then.
     interval_start: (u64, u64),
@@ -68,9 +75,10 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn new(pace: Pace, in_flight_max: usize) -> Ledger {
+    pub(super) fn new(schedule: &Schedule, in_flight_max: usize) -> Ledger {
         Ledger {
-            pace,
+            pace: schedule.pace(),
+            windows: schedule.windows(),
             slots: vec![Slot::default(); in_flight_max],
             free: (0..in_flight_max).rev().collect(),
             handed_over: 0,
@@ -85,6 +93,7 @@ impl Ledger {
             service: Latencies::new(),
             response: Latencies::new(),
             schedule_delay: Latencies::new(),
+            flush_time: Latencies::new(),
             interval: Latencies::new(),
             interval_start: (0, 0),
             intervals: VecDeque::with_capacity(INTERVALS_SHOWN + 1),
@@ -128,10 +137,20 @@ impl Ledger {
 
     /// The record was taken.
     pub(super) fn taken(&mut self, slot: usize) {
-        if self.pace != Pace::Unlimited {
+        if self.has_due_times() {
             let Slot { due_ns, sent_ns, .. } = self.slots[slot];
             self.schedule_delay.record_ns(sent_ns.saturating_sub(due_ns));
         }
+    }
+
+    /// Whether records are due at some time, each at its own or all of a window at its beginning.
+    fn has_due_times(&self) -> bool {
+        self.pace != Pace::Unlimited || self.windows.is_some()
+    }
+
+    /// A blocking flush ended.
+    pub(super) fn flushed(&mut self, took_ns: u64) {
+        self.flush_time.record_ns(took_ns);
     }
 
     /// A record that the client refused for good.
@@ -260,6 +279,12 @@ impl Ledger {
         self.interval_start = (now_ns, self.failed);
     }
 
+    /// Everything so far, that of some classes included.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let flush_time = self.flush_time.summary();
+        Snapshot { status: self.status(), windows: self.windows, flush_time }
+    }
+
     /// Everything so far.
     pub(super) fn status(&self) -> ProduceBenchStatus {
         let elapsed_ns = self.last_ack_ns.saturating_sub(self.first_due_ns);
@@ -287,7 +312,7 @@ impl Ledger {
             },
             service_time: self.service.summary(),
             response_time: paced.then(|| self.response.summary()),
-            schedule_delay: paced.then(|| self.schedule_delay.summary()),
+            schedule_delay: self.has_due_times().then(|| self.schedule_delay.summary()),
             ended_early: None,
             last_trouble: None,
             warnings: Vec::new(),
@@ -296,9 +321,11 @@ impl Ledger {
     }
 
     /// Delivered records per second, to a tenth. Of a schedule's n records the last one is due after
-    /// n − 1 periods; it takes up its own period too, or few records would look too fast.
+    /// n − 1 periods; it takes up its own period too, or few records would look too fast. Likewise
+    /// the records of a window take up all of it.
     fn rate_per_sec(&self, elapsed_ns: u64) -> f64 {
-        let scheduled_ns = self.pace.due_ns(self.handed_over).unwrap_or(0);
+        let covered_ns = self.windows.map(|windows| windows.covered_ns);
+        let scheduled_ns = self.pace.due_ns(self.handed_over).or(covered_ns).unwrap_or(0);
         match elapsed_ns.max(scheduled_ns) {
             0 => 0.0,
             ns => (self.delivered as f64 / (ns as f64 / 1e9) * 10.0).round() / 10.0,

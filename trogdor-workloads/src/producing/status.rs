@@ -1,10 +1,12 @@
-//! What a ProduceBench says of itself: the original's fields first, ours beside them.
+//! What a ProduceBench says of itself: the original's fields first, ours beside them. Statuses of
+//! classes that send in the same way are made of it.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, Serializer};
 use trogdor_core::json::float_value;
 
+use crate::generators::WindowCounts;
 use crate::latency::LatencySummary;
 
 /// The status of a ProduceBench worker once it sends. Handed over = delivered + failed + unknown +
@@ -72,6 +74,16 @@ pub struct ProduceBenchStatus {
     pub intervals: Vec<Interval>,
 }
 
+/// The book at a moment.
+pub(crate) struct Snapshot {
+    /// All that a ProduceBench tells.
+    pub(crate) status: ProduceBenchStatus,
+    /// What became of the windows, where there are some.
+    pub(crate) windows: Option<WindowCounts>,
+    /// How long blocking flushes took.
+    pub(crate) flush_time: LatencySummary,
+}
+
 /// What happened in one interval.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -93,6 +105,6 @@ pub struct Interval {
     pub max_us: u64,
 }
 
-fn java_float<S: Serializer>(float: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn java_float<S: Serializer>(float: &f32, serializer: S) -> Result<S::Ok, S::Error> {
     float_value(*float).serialize(serializer)
 }

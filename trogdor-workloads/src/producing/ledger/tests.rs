@@ -1,6 +1,7 @@
 //! The book without a client: what each entry does to the sums, to the latencies and to the status.
 
 use super::*;
+use crate::generators::ThroughputGenerator;
 use crate::status::bounded;
 
 const MS: u64 = 1_000_000;
@@ -10,7 +11,7 @@ const SECOND: u64 = 1000 * MS;
 const SLOTS: usize = 8;
 
 fn ledger(pace: Pace) -> Ledger {
-    let mut ledger = Ledger::new(pace, SLOTS);
+    let mut ledger = Ledger::new(&Schedule::Pace(pace), SLOTS);
     ledger.begin(0);
     ledger
 }
@@ -268,7 +269,7 @@ fn few_records_are_not_faster_than_their_pace() {
 
 #[test]
 fn a_book_that_was_never_begun_has_no_intervals() {
-    let mut book = Ledger::new(Pace::PerSecond(10), SLOTS);
+    let mut book = Ledger::new(&Schedule::Pace(Pace::PerSecond(10)), SLOTS);
     book.end_interval(SECOND);
     assert_eq!((book.status().intervals.len(), book.status().messages_per_sec), (0, 0.0));
 }
@@ -339,4 +340,43 @@ fn a_status_stays_small_whatever_happens() {
     assert_eq!((status.intervals.len(), status.errors.len()), (10, 21));
     let len = serde_json::to_string(&status).unwrap().len();
     assert!(len < 64 * 1024, "{len}");
+}
+
+/// A book of two records per window of 100 ms.
+fn windowed() -> (Schedule, Ledger) {
+    let generator = ThroughputGenerator::Constant { messages_per_window: 2, window_size_ms: 100 };
+    let schedule = Schedule::in_windows(&generator, 0);
+    let mut book = Ledger::new(&schedule, SLOTS);
+    book.begin(0);
+    (schedule, book)
+}
+
+#[test]
+fn records_of_a_window_are_late_from_its_beginning_and_have_no_response_time() {
+    let (mut schedule, mut book) = windowed();
+    for (sent_ms, acknowledged_ms) in [(0, 3), (5, 9), (100, 101)] {
+        let due_ns = schedule.due_ns(0, sent_ms * MS).unwrap();
+        deliver(&mut book, due_ns, sent_ms * MS, acknowledged_ms * MS);
+        schedule.sent(sent_ms * MS);
+    }
+    book.windows = schedule.windows();
+    book.end_interval(SECOND);
+    let snapshot = book.snapshot();
+    assert_eq!(snapshot.status.response_time, None);
+    assert_close(snapshot.status.schedule_delay.unwrap().max_us, 5_000);
+    assert_close(snapshot.status.service_time.max_us, 4_000);
+    assert_close(snapshot.status.intervals[0].max_us, 4_000);
+    assert_eq!(snapshot.windows.unwrap().begun, 2);
+    // Three records in two windows, the second of which is not over.
+    assert_eq!(snapshot.status.messages_per_sec, 15.0);
+}
+
+#[test]
+fn flushes_are_counted_with_their_times() {
+    let (_, mut book) = windowed();
+    assert_eq!(book.snapshot().flush_time.count, 0);
+    book.flushed(3 * MS);
+    book.flushed(5 * MS);
+    let times = book.snapshot().flush_time;
+    assert_eq!((times.count, times.mean_us), (2, 4_000.0));
 }

@@ -83,7 +83,7 @@ impl Sender<'_> {
         let mut turn = Turn::default();
         while self.sent < self.job.messages_max && !self.flag.is_set() {
             self.deliveries.troubles.check()?;
-            self.publisher.publish_if_due(&self.deliveries, self.watch.elapsed_ns());
+            self.publish_if_due(self.watch.elapsed_ns());
             self.fill(&mut turn);
             if !self.hand_over_all(&mut turn, &topics)? {
                 break;
@@ -157,7 +157,7 @@ impl Sender<'_> {
                 }
                 false => Duration::from_millis(1),
             };
-            self.publisher.publish_if_due(&self.deliveries, now_ns);
+            self.publish_if_due(now_ns);
             self.serve(wait);
         }
     }
@@ -210,14 +210,6 @@ impl Sender<'_> {
         let entry = &turn.entries[turn.waiting.remove(0)];
         self.deliveries.ledger().refused(&no_room(entry.len, self.job.translated.ours.max_block_ms));
         self.sent += 1;
-    }
-
-    /// Enters delivery reports: a report is about all records of a request to a partition.
-    fn serve(&self, wait: Duration) {
-        self.producer.serve(wait, |reports| {
-            let now_ns = self.watch.elapsed_ns();
-            self.deliveries.ledger().report_all(reports, now_ns);
-        });
     }
 }
 

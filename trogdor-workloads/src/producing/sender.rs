@@ -1,0 +1,362 @@
+//! The hot loop: schedule → send → serve delivery reports → publish, on a thread of its own. It
+//! shares a stop flag and a status slot with the rest of the world and nothing else. It creates no
+//! topics and judges nothing. At full rate [`full_rate`] takes the middle part.
+
+mod ending;
+mod full_rate;
+mod readiness;
+mod transactions;
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use trogdor_core::StatusSlot;
+
+use super::ledger::{Deliveries, Ledger};
+use super::schedule::Schedule;
+use super::status::Snapshot;
+use crate::client_config::Translated;
+use crate::clock::{Stopwatch, sleep, wake_exactly, wall_ms};
+use crate::generators::{Flushes, Payloads, Transactions};
+use crate::hot_thread::StopFlag;
+use crate::kafka::{client_config, refusal};
+use crate::native::BatchProducer;
+
+/// How often a status is published.
+const STATUS_PERIOD_NS: u64 = 1_000_000_000;
+/// The longest the loop waits without looking at its stop flag.
+const LONGEST_WAIT_NS: u64 = 20_000_000;
+/// In transactions at full rate, delivery reports are served once per this many records.
+const RECORDS_PER_POLL: u64 = 64;
+/// At most one flush per this time, as the original's throttle window.
+const FLUSH_PERIOD_NS: u64 = 100_000_000;
+
+/// Where records go, in turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) topic: String,
+    /// `None` leaves the choice to the client's partitioner.
+    pub(crate) partition: Option<i32>,
+}
+
+/// Everything that one run needs.
+pub(crate) struct Job {
+    pub(crate) translated: Translated,
+    pub(crate) targets: Vec<Target>,
+    pub(crate) schedule: Schedule,
+    /// Records to send; `u64::MAX` for as many as there is time for.
+    pub(crate) messages_max: u64,
+    pub(crate) keys: Payloads,
+    pub(crate) values: Payloads,
+    /// Whether all values are the same.
+    pub(crate) is_value_constant: bool,
+    pub(crate) transactions: Option<Transactions>,
+    /// After which records to wait for all that were sent.
+    pub(crate) flushes: Option<Flushes>,
+    /// Whether batches are let go while nothing is due.
+    pub(crate) flushes_in_pauses: bool,
+    pub(crate) grace: Duration,
+    pub(crate) warnings: Vec<String>,
+    /// Makes a status of a snapshot and publishes it.
+    pub(crate) tell: fn(&StatusSlot, Snapshot),
+}
+
+impl Job {
+    /// Whether records go in batches: nothing is due at a time of its own, no transaction ends and
+    /// no flush comes between two records.
+    fn is_at_full_rate(&self) -> bool {
+        self.schedule.is_unlimited() && self.transactions.is_none() && self.flushes.is_none()
+    }
+
+    /// The value of all records, where they go in batches and have the same.
+    fn shared_value(&mut self) -> Option<Arc<[u8]>> {
+        match self.is_at_full_rate() && self.is_value_constant {
+            true => self.values.at(0, wall_ms).map(Arc::from),
+            false => None,
+        }
+    }
+}
+
+/// Runs a job to its end and gives the number of records that it handed over. The last status is
+/// published before it returns.
+pub(super) fn send(mut job: Job, flag: &StopFlag, status: &StatusSlot) -> Result<u64, String> {
+    wake_exactly();
+    let watch = Stopwatch::start();
+    let in_flight_max = in_flight_max(&job.translated);
+    let deliveries = Deliveries::new(Ledger::new(&job.schedule, in_flight_max), watch);
+    deliveries.ledger().name_topics(job.targets.iter().map(|target| target.topic.clone()));
+    let producer: BaseProducer<Deliveries> = client_config(&job.translated)
+        .create_with_context(deliveries.clone())
+        .map_err(|error| refusal(&error))?;
+    if let Some(credentials) = &job.translated.ours.sasl_credentials {
+        crate::native::set_credentials(producer.client(), credentials)?;
+    }
+    let producer = BatchProducer::new(producer, job.shared_value());
+    let warnings = job.warnings.clone();
+    let publisher = Publisher { status, tell: job.tell, warnings, due_ns: Cell::new(0) };
+    let mut sender = Sender {
+        job,
+        producer,
+        deliveries,
+        watch,
+        flag,
+        publisher,
+        sent: 0,
+        start_ns: 0,
+        flushed_at_ns: 0,
+        in_transaction: Cell::new(false),
+        stopping_since_ns: Cell::new(None),
+    };
+    let result = sender.run();
+    sender.publish_last(result.is_ok());
+    let mut verdict = sender.deliveries.ledger().verdict();
+    if sender.deliveries.ledger().lost_contact && !sender.deliveries.troubles.is_final() {
+        verdict = verdict.map_err(|text| sender.deliveries.troubles.explain(text));
+    }
+    match (result, verdict) {
+        (Ok(()), verdict) => verdict.map(|()| sender.sent),
+        (Err(error), Ok(())) => Err(error),
+        (Err(error), Err(verdict)) => Err(format!("{error}; {verdict}")),
+    }
+}
+
+/// librdkafka refuses further records at this many, so no more slots are needed.
+fn in_flight_max(translated: &Translated) -> usize {
+    const DEFAULT: usize = 100_000;
+    let set = translated.librdkafka.get("queue.buffering.max.messages");
+    set.and_then(|text| text.parse().ok()).filter(|max| (1..=10_000_000).contains(max)).unwrap_or(DEFAULT)
+}
+
+struct Sender<'a> {
+    job: Job,
+    producer: BatchProducer<Deliveries>,
+    deliveries: Deliveries,
+    watch: Stopwatch,
+    flag: &'a StopFlag,
+    publisher: Publisher<'a>,
+    sent: u64,
+    /// When sending began; the schedule counts from here.
+    start_ns: u64,
+    flushed_at_ns: u64,
+    /// A transaction was begun and neither committed nor aborted.
+    in_transaction: Cell<bool>,
+    /// When the stop flag was first seen: the grace period counts from there.
+    stopping_since_ns: Cell<Option<u64>>,
+}
+
+/// Publishes a snapshot of the book each second.
+struct Publisher<'a> {
+    status: &'a StatusSlot,
+    tell: fn(&StatusSlot, Snapshot),
+    warnings: Vec<String>,
+    due_ns: Cell<u64>,
+}
+
+impl Publisher<'_> {
+    fn publish_if_due(&self, deliveries: &Deliveries, schedule: &Schedule, now_ns: u64) {
+        if now_ns >= self.due_ns.get() {
+            self.due_ns.set(now_ns + STATUS_PERIOD_NS);
+            self.publish(deliveries, schedule, now_ns, None);
+        }
+    }
+
+    fn publish(
+        &self,
+        deliveries: &Deliveries,
+        schedule: &Schedule,
+        now_ns: u64,
+        ended_early: Option<String>,
+    ) {
+        let mut ledger = deliveries.ledger();
+        ledger.windows = schedule.windows();
+        ledger.end_interval(now_ns);
+        let mut snapshot = ledger.snapshot();
+        drop(ledger);
+        snapshot.status.ended_early = ended_early;
+        snapshot.status.last_trouble = deliveries.troubles.last();
+        snapshot.status.warnings = self.warnings.clone();
+        (self.tell)(self.status, snapshot);
+    }
+}
+
+impl Sender<'_> {
+    fn run(&mut self) -> Result<(), String> {
+        self.wait_for_metadata()?;
+        self.wait_for_producer_id()?;
+        if self.flag.is_set() {
+            return self.stopped_before_the_first();
+        }
+        if self.job.transactions.is_some() && self.job.messages_max > 0 {
+            self.init_transactions()?;
+        }
+        self.start_ns = self.watch.elapsed_ns();
+        self.deliveries.ledger().begin(self.start_ns);
+        self.publisher.due_ns.set(self.start_ns + STATUS_PERIOD_NS);
+        let sent = match self.job.is_at_full_rate() {
+            true => self.send_at_full_rate(),
+            false => self.send_all(),
+        };
+        let ended = self.end_transaction(sent.is_ok());
+        self.drain();
+        sent.and(ended)
+    }
+
+    fn send_all(&mut self) -> Result<(), String> {
+        while self.sent < self.job.messages_max && !self.flag.is_set() {
+            self.deliveries.troubles.check()?;
+            self.step_transaction()?;
+            let ControlFlow::Continue(due_ns) = self.wait_until_due() else { break };
+            if !self.send_one(due_ns)? {
+                break;
+            }
+            self.sent += 1;
+            self.job.schedule.sent(self.watch.elapsed_ns() - self.start_ns);
+            self.flush_if_told();
+            if due_ns.is_some() || self.sent.is_multiple_of(RECORDS_PER_POLL) {
+                self.producer.poll(Duration::ZERO);
+            }
+        }
+        Ok(())
+    }
+
+    /// Serves reports until the next record is due, and tells since when it is; breaks off if the
+    /// loop is to stop.
+    fn wait_until_due(&mut self) -> ControlFlow<(), Option<u64>> {
+        loop {
+            let now_ns = self.watch.elapsed_ns();
+            self.publish_if_due(now_ns);
+            let due_ns = self.job.schedule.due_ns(self.sent, now_ns - self.start_ns);
+            let due_ns = due_ns.map(|due| self.start_ns.saturating_add(due));
+            let left_ns = due_ns.map_or(0, |due| due.saturating_sub(now_ns));
+            if left_ns == 0 {
+                return ControlFlow::Continue(due_ns);
+            }
+            if self.flag.is_set() {
+                return ControlFlow::Break(());
+            }
+            self.flush_if_due(now_ns, left_ns);
+            const MS: u64 = 1_000_000;
+            match left_ns.min(LONGEST_WAIT_NS) {
+                // The client's own wait has a resolution of milliseconds and may be late by one.
+                wait_ns if wait_ns > 2 * MS => {
+                    self.producer.poll(Duration::from_millis((wait_ns - MS) / MS));
+                }
+                wait_ns => {
+                    self.producer.poll(Duration::ZERO);
+                    let now_ns = self.watch.elapsed_ns();
+                    let left_ns = due_ns.map_or(0, |due| due.saturating_sub(now_ns)).min(wait_ns);
+                    sleep(Duration::from_nanos(left_ns));
+                }
+            }
+        }
+    }
+
+    /// Lets waiting batches go, as the original does before it waits; only in the time in which
+    /// there is nothing to send, so that the schedule does not move.
+    fn flush_if_due(&mut self, now_ns: u64, left_ns: u64) {
+        const FLUSH_LIMIT_NS: u64 = 1_000_000;
+        let due = self.job.flushes_in_pauses && now_ns.saturating_sub(self.flushed_at_ns) >= FLUSH_PERIOD_NS;
+        if due && left_ns > 2 * FLUSH_LIMIT_NS {
+            self.flushed_at_ns = now_ns;
+            crate::native::flush(self.producer.client(), Duration::from_nanos(FLUSH_LIMIT_NS));
+        }
+    }
+
+    /// After some records everything waits until all that were sent have an outcome. A stop ends that:
+    /// the end waits for them too.
+    fn flush_if_told(&mut self) {
+        if self.job.flushes.as_mut().is_some_and(Flushes::sent) {
+            let since_ns = self.watch.elapsed_ns();
+            self.serve_until(|sender| sender.flag.is_set());
+            self.deliveries.ledger().flushed(self.watch.elapsed_ns() - since_ns);
+        }
+    }
+
+    fn publish_if_due(&self, now_ns: u64) {
+        self.publisher.publish_if_due(&self.deliveries, &self.job.schedule, now_ns);
+    }
+
+    /// Hands one record over; false if the loop was told to stop while the client had no room for
+    /// it. Only a fatal error is an error here; others are entered as failures.
+    fn send_one(&mut self, due_ns: Option<u64>) -> Result<bool, String> {
+        let Job { targets, schedule, keys, values, translated, .. } = &mut self.job;
+        let turn = (self.sent % targets.len() as u64) as usize;
+        let target = &targets[turn];
+        let key = keys.at(self.sent as i64, wall_ms);
+        let value = values.at(self.sent as i64, wall_ms);
+        let bytes = (key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len)) as u64;
+        if let Some(cause) = translated.ours.oversize(bytes) {
+            self.deliveries.ledger().refused(&cause);
+            return Ok(true);
+        }
+        let mut blocked_since_ns = None;
+        loop {
+            let sent_ns = self.watch.elapsed_ns();
+            let slot = self.deliveries.ledger().open(turn, due_ns.unwrap_or(sent_ns), sent_ns, bytes);
+            let refusal = match slot {
+                None => RDKafkaErrorCode::QueueFull,
+                Some(slot) => {
+                    let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&target.topic, slot);
+                    (record.key, record.payload, record.partition) = (key, value, target.partition);
+                    match self.producer.send(record) {
+                        Ok(()) => {
+                            self.deliveries.ledger().taken(slot);
+                            return Ok(true);
+                        }
+                        Err((error, _)) => {
+                            self.deliveries.ledger().cancel(slot);
+                            error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown)
+                        }
+                    }
+                }
+            };
+            let blocked_ns = sent_ns - *blocked_since_ns.get_or_insert(sent_ns);
+            let max_block_ms = translated.ours.max_block_ms;
+            if refusal != RDKafkaErrorCode::QueueFull {
+                self.deliveries.ledger().refused_by_client(refusal, turn);
+                return self.fatal_error().map(|()| true);
+            }
+            if self.flag.is_set() {
+                return Ok(false);
+            }
+            if blocked_ns / 1_000_000 >= max_block_ms {
+                self.deliveries.ledger().refused(&no_room(bytes, max_block_ms));
+                return Ok(true);
+            }
+            self.publisher.publish_if_due(&self.deliveries, schedule, sent_ns);
+            self.producer.poll(Duration::from_millis(1));
+        }
+    }
+
+    fn fatal_error(&self) -> Result<(), String> {
+        match self.producer.client().fatal_error() {
+            None => Ok(()),
+            // Whoever may write to some topic gets a producer id.
+            Some((RDKafkaErrorCode::ClusterAuthorizationFailed, reason)) => {
+                let topics: BTreeSet<_> =
+                    self.job.targets.iter().map(|target| target.topic.as_str()).collect();
+                let topics: Vec<_> = topics.into_iter().take(20).collect();
+                Err(format!("no leave to write to topic(s) {}: {reason}", topics.join(", ")))
+            }
+            Some((code, reason)) => Err(format!("the producer failed for good: {reason} ({code})")),
+        }
+    }
+
+    fn publish_last(&self, sent_well: bool) {
+        let wanted = self.job.messages_max;
+        let early = sent_well && self.sent < wanted;
+        let ended_early = early.then(|| format!("ended after {} of {wanted} messages", self.sent));
+        let now_ns = self.watch.elapsed_ns();
+        self.publisher.publish(&self.deliveries, &self.job.schedule, now_ns, ended_early);
+    }
+}
+
+/// Java's sentence.
+fn no_room(bytes: u64, max_block_ms: u64) -> String {
+    format!("Failed to allocate {bytes} bytes within the configured max blocking time {max_block_ms} ms.")
+}

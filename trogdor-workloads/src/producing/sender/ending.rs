@@ -1,0 +1,69 @@
+//! Waiting for what was handed over: for all of it, or until it is given up.
+
+use std::time::Duration;
+
+use rdkafka::producer::{Producer as _, PurgeConfig};
+
+use super::Sender;
+
+impl Sender<'_> {
+    /// Whether a stop was asked for, and longer ago than the grace period.
+    pub(super) fn grace_is_over(&self) -> bool {
+        if !self.flag.is_set() {
+            return false;
+        }
+        let now_ns = self.watch.elapsed_ns();
+        let since_ns = self.stopping_since_ns.get().unwrap_or(now_ns);
+        self.stopping_since_ns.set(Some(since_ns));
+        self.flag.is_abandoned() || Duration::from_nanos(now_ns - since_ns) >= self.job.grace
+    }
+
+    /// Serves reports until every record has an outcome. Without a limit the client's own delivery
+    /// time-out ends it, and a stop bounds it by the grace period.
+    pub(super) fn serve_until_delivered(&self, limit: Option<Duration>) {
+        let since_ns = self.watch.elapsed_ns();
+        let is_over = |limit| Duration::from_nanos(self.watch.elapsed_ns() - since_ns) >= limit;
+        self.serve_until(|sender| sender.grace_is_over() || limit.is_some_and(is_over));
+    }
+
+    /// Serves reports until every record has an outcome, or nobody waits for it any more.
+    pub(super) fn serve_until(&self, is_given_up: impl Fn(&Self) -> bool) {
+        const LONGEST_WAIT: Duration = Duration::from_millis(20);
+        self.producer.flush_during(|| {
+            while self.deliveries.ledger().in_flight() > 0 && !is_given_up(self) {
+                self.publish_if_due(self.watch.elapsed_ns());
+                self.serve(LONGEST_WAIT);
+            }
+        });
+    }
+
+    /// Enters delivery reports: a report is about all records of a request to a partition.
+    pub(super) fn serve(&self, wait: Duration) {
+        self.producer.serve(wait, |reports| {
+            let now_ns = self.watch.elapsed_ns();
+            self.deliveries.ledger().report_all(reports, now_ns);
+        });
+    }
+
+    /// Waits for what is in flight; what is left then is given up, and its fate unknown.
+    pub(super) fn drain(&mut self) {
+        // Without a login there will be no answers.
+        let limit = self.deliveries.troubles.is_final().then_some(Duration::from_secs(1));
+        self.serve_until_delivered(limit);
+        if self.deliveries.ledger().in_flight() > 0 {
+            self.producer.purge(PurgeConfig::default().queue().inflight());
+            self.serve_purged();
+        }
+    }
+
+    fn serve_purged(&self) {
+        const LIMIT_NS: u64 = 1_000_000_000;
+        let since_ns = self.watch.elapsed_ns();
+        while self.deliveries.ledger().in_flight() > 0 && self.watch.elapsed_ns() - since_ns < LIMIT_NS {
+            self.producer.poll(Duration::from_millis(1));
+        }
+        let mut ledger = self.deliveries.ledger();
+        let left = ledger.in_flight();
+        ledger.unknown += left;
+    }
+}
