@@ -85,10 +85,8 @@ static TABLE: Object = Object::new("ConfigurableProducerSpec", FIELDS).checked(c
 /// Without a topic the original does not even read the spec.
 fn check(fields: &Map<String, Value>, checker: &mut Checker<'_>) {
     if !fields.contains_key(ACTIVE_TOPIC) {
-        checker.refuse(
-            ACTIVE_TOPIC,
-            r#"activeTopic is missing; it names the one topic to send to, as {"foo": {}}"#,
-        );
+        checker
+            .refuse(ACTIVE_TOPIC, r#"activeTopic is missing: name the one topic to send to, as {"foo": {}}"#);
     }
 }
 

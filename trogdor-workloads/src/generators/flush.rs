@@ -78,8 +78,9 @@ const CONSTANT_FIELDS: &[Field] = &[Field::new(
     "messagesPerFlush",
     Kind::Int,
     "0",
-    "Number of messages per flush; 1 or less: a flush after every message.",
-)];
+    "number of records per flush; 1 or less: a flush after every record",
+)
+.unit("records")];
 
 static GAUSSIAN: Object = Object::new("gaussian flush generator", GAUSSIAN_FIELDS);
 const GAUSSIAN_FIELDS: &[Field] = &[
@@ -87,14 +88,16 @@ const GAUSSIAN_FIELDS: &[Field] = &[
         "messagesPerFlushAverage",
         Kind::Int,
         "0",
-        "Average number of messages per flush; none has less than one.",
-    ),
+        "average number of records per flush; none has less than one",
+    )
+    .unit("records"),
     Field::new(
         "messagesPerFlushDeviation",
         Kind::Double,
         "0.0",
-        "Standard deviation of the number of messages per flush.",
-    ),
+        "standard deviation of the number of records per flush",
+    )
+    .unit("records"),
 ];
 
 #[cfg(test)]

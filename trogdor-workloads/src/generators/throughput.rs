@@ -197,7 +197,7 @@ pub static THROUGHPUT: Family = Family {
 };
 
 const WINDOW_SIZE_MS: Field =
-    Field::new("windowSizeMs", Kind::Long, "100", "Length of a window in milliseconds; 0 or less means 100.");
+    Field::new("windowSizeMs", Kind::Long, "100", "length of a window; 0 or less means 100");
 
 static CONSTANT: Object = Object::new("constant throughput generator", CONSTANT_FIELDS);
 const CONSTANT_FIELDS: &[Field] = &[
@@ -205,8 +205,9 @@ const CONSTANT_FIELDS: &[Field] = &[
         "messagesPerWindow",
         Kind::Int,
         "0",
-        "Number of messages in a window; 0 or less: as many as are taken.",
-    ),
+        "number of records in a window; 0 or less: as many as are taken",
+    )
+    .unit("records"),
     WINDOW_SIZE_MS,
 ];
 
@@ -216,20 +217,23 @@ const GAUSSIAN_FIELDS: &[Field] = &[
         "messagesPerWindowAverage",
         Kind::Int,
         "0",
-        "Average number of messages in a window; none has less than one.",
-    ),
+        "average number of records in a window; none has less than one",
+    )
+    .unit("records"),
     Field::new(
         "messagesPerWindowDeviation",
         Kind::Double,
         "0.0",
-        "Standard deviation of the number of messages in a window.",
-    ),
+        "standard deviation of the number of records in a window",
+    )
+    .unit("records"),
     Field::new(
         "windowsUntilRateChange",
         Kind::Int,
         "0",
-        "Number of windows that keep a number of messages; 1 or less: each window has a number of its own.",
-    ),
+        "number of windows that keep a number of records; 1 or less: each window has a number of its own",
+    )
+    .unit("windows"),
     WINDOW_SIZE_MS,
 ];
 
