@@ -5,16 +5,14 @@
 //!
 //! `cargo bench -p trogdor-bin --bench control -- --starts 20 --tasks 200 --java-tasks 30`
 
+mod daemons;
 mod figures;
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
 use trogdor_bin::http::{AgentClient, ClientOptions, CoordinatorClient};
 use trogdor_core::api::{AgentApi as _, ApiError, CoordinatorApi as _};
 use trogdor_core::messages::CreateTaskRequest;
@@ -22,6 +20,7 @@ use trogdor_core::noop::NO_OP;
 use trogdor_core::{Spec, TaskId, TaskState, WorkerState};
 use trogdor_lab::{JavaTrogdor, free_port};
 
+use daemons::{Daemon, platform};
 use figures::{Failure, Figures, Table};
 
 /// Longer than any single step may take.
@@ -97,15 +96,15 @@ async fn idle_agents(folder: &Path, starts: u32) -> Result<Idle, Failure> {
     }
     tokio::time::sleep(IDLE).await;
     for agent in &agents {
-        idle.rss_mb.push(agent.rss_bytes()? as f64 / 1e6);
+        idle.rss_mb.push(agent.memory()?.resident_bytes as f64 / 1e6);
     }
     Ok(idle)
 }
 
 async fn ours(folder: &Path, tasks: u32) -> Result<Control, Failure> {
     let agent = Daemon::start("agent", &platform(folder, None, None)?).await?;
-    let coordinator = Daemon::start("coordinator", &platform(folder, Some(agent.port), None)?).await?;
-    Peers::new(agent.port, coordinator.port).measure(tasks).await
+    let coordinator = Daemon::start("coordinator", &platform(folder, Some(agent.port()), None)?).await?;
+    Peers::new(agent.port(), coordinator.port()).measure(tasks).await
 }
 
 struct Java {
@@ -223,56 +222,4 @@ fn now() -> Instant {
 
 fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
-}
-
-/// A platform file of one node.
-fn platform(folder: &Path, agent: Option<u16>, coordinator: Option<u16>) -> Result<PathBuf, Failure> {
-    let mut node = json!({"hostname": "127.0.0.1"});
-    if let Some(port) = agent {
-        node["trogdor.agent.port"] = json!(port);
-    }
-    if let Some(port) = coordinator {
-        node["trogdor.coordinator.port"] = json!(port);
-    }
-    let platform = "org.apache.kafka.trogdor.basic.BasicPlatform";
-    let path = folder.join("trogdor.conf");
-    std::fs::write(&path, json!({"platform": platform, "nodes": {"node0": node}}).to_string())?;
-    Ok(path)
-}
-
-/// A daemon of ours as a process; killed when dropped.
-struct Daemon {
-    child: Child,
-    port: u16,
-    /// Held so that it lives as long as the daemon.
-    _output: Lines<BufReader<ChildStdout>>,
-}
-
-impl Daemon {
-    /// Starts one on any port and waits for its first line: `Listening on 127.0.0.1:40123.`.
-    async fn start(kind: &str, config: &Path) -> Result<Daemon, Failure> {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_trogdor"))
-            .args([kind, "--node-name", "node0", "--port", "0", "-c"])
-            .arg(config)
-            .env_remove("RUST_LOG")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()?;
-        let stdout = child.stdout.take().ok_or("no standard output")?;
-        let mut output = BufReader::new(stdout).lines();
-        let line = tokio::time::timeout(LIMIT, output.next_line()).await??.unwrap_or_default();
-        let port = line.trim_end_matches('.').rsplit(':').next().and_then(|port| port.parse().ok());
-        let port = port.ok_or_else(|| format!("the {kind} begins with {line:?}"))?;
-        Ok(Daemon { child, port, _output: output })
-    }
-
-    fn rss_bytes(&self) -> Result<u64, Failure> {
-        let id = self.child.id().ok_or("the agent has ended")?;
-        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib: Option<u64> = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
-        Ok(kib.ok_or("no VmRSS in /proc")? * 1024)
-    }
 }

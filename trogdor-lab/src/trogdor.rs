@@ -28,6 +28,7 @@ use crate::{
 const VERSION: &str = "4.3.1";
 /// The platform file of the training run, in the cache.
 const PLATFORM: &str = "platform.json";
+/// As in Kafka's `kafka-run-class.sh`.
 const HEAP: &str = "256m";
 const READY_LIMIT: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(3);
@@ -39,6 +40,8 @@ pub struct JavaTrogdor {
     java: Java,
     class_path: String,
     entry: Entry,
+    heap: String,
+    c2: bool,
 }
 
 /// A Java agent or coordinator. Dropping it kills it.
@@ -75,9 +78,22 @@ impl JavaTrogdor {
         let java = Java::find().await?;
         let artefact = Artefact { name: "trogdor", version: VERSION };
         let (class_path, entry) = maven::class_path(&cache, &java, artefact).await?;
-        let trogdor = Self { java, class_path, entry };
+        let trogdor = Self { java, class_path, entry, heap: HEAP.to_owned(), c2: false };
         trogdor.train(&cache).await?;
         Ok(trogdor)
+    }
+
+    /// Sets `-Xmx` of what is started from now on. Unless told otherwise 256m, as in Kafka's scripts.
+    pub fn heap(mut self, heap: impl Into<String>) -> Self {
+        self.heap = heap.into();
+        self
+    }
+
+    /// Whether what is started from now on has the slow, thorough compiler: on for measurements, off for a quick
+    /// start unless told otherwise.
+    pub fn c2(mut self, c2: bool) -> Self {
+        self.c2 = c2;
+        self
     }
 
     /// Starts the agent of `node` and returns when it answers on `port`, which the platform file must name.
@@ -147,7 +163,7 @@ impl JavaTrogdor {
     }
 
     fn program<'a>(&'a self, main_class: &'a str, args: Vec<OsString>, archive: Archive<'a>) -> Program<'a> {
-        Program { class_path: &self.class_path, main_class, args, heap: HEAP, c2: false, archive }
+        Program { class_path: &self.class_path, main_class, args, heap: &self.heap, c2: self.c2, archive }
     }
 
     /// Writes the archive of loaded classes by running an agent once.

@@ -1,0 +1,360 @@
+//! Every workload with figures, by our agent and by the Java original's, from the same spec on the
+//! same broker, in turn. Each side has one agent process per workload, which runs it once before
+//! anything counts. Rates are records over the time from creating the worker to its end as both
+//! agents tell it; the original's ConsumeBench notices its end up to a minute late, so for reading
+//! the time until the process is idle counts, on both sides. CPU time is that of the agent process
+//! over the same time, memory the most that it ever held.
+//!
+//! `cargo bench -p trogdor-bin --bench workloads -- --pairs 3 --records 1000000 [NAME…]`
+
+mod daemons;
+mod figures;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use serde_json::{Value, json};
+use trogdor_bin::http::{AgentClient, ClientOptions};
+use trogdor_core::api::{AgentApi as _, StartRule};
+use trogdor_core::messages::CreateWorkerRequest;
+use trogdor_core::{Spec, TaskId, WorkerId, WorkerState};
+use trogdor_lab::{JavaDaemon, JavaTrogdor, Kafka, free_port};
+
+use daemons::{Daemon, Memory, platform};
+use figures::{Failure, Figures, Table};
+
+const VERSION: &str = "4.3.1";
+/// What is written and read over and over; old records go soon.
+const TOPIC: &str = "bench";
+/// What is read; filled once.
+const FILLED: &str = "filled";
+const PARTITIONS: u32 = 10;
+/// The original's RoundTrip has a buffer of 64 KiB, so it is fastest with few partitions.
+const ROUND_TRIP: &str = "round-trip";
+const ROUND_TRIP_PARTITIONS: u32 = 2;
+/// How long tasks without a number of records run.
+const DURATION_MS: u64 = 10_000;
+/// Longer than any task takes.
+const LIMIT: Duration = Duration::from_secs(300);
+/// How often a process is looked at, and the CPU time in this span from which on it is not idle.
+const LOOK: Duration = Duration::from_millis(50);
+const BUSY: Duration = Duration::from_millis(10);
+
+/// RoundTrip shall check this many times as many records per second …
+const ROUND_TRIP_RATE_GOAL: f64 = 1.5;
+/// … while the original uses this many times the CPU time per record.
+const ROUND_TRIP_CPU_GOAL: f64 = 4.0;
+
+const TABLE: Table = Table(&[("min", 0.0), ("median", 0.5), ("max", 1.0)]);
+
+#[derive(Debug, Parser)]
+struct Args {
+    /// Rounds that count; one more is run before them and thrown away
+    #[arg(long, default_value_t = 3)]
+    pairs: u32,
+    /// Records per run
+    #[arg(long, default_value_t = 1_000_000)]
+    records: u64,
+    /// Workloads, all unless some are named
+    names: Vec<String>,
+    /// Given by `cargo bench`
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// A workload to measure.
+#[derive(Debug, Clone, Copy)]
+struct Workload {
+    name: &'static str,
+    spec: fn(&str, u64) -> Value,
+    /// How many records, or connections, its status tells of.
+    count: fn(&Value) -> Option<u64>,
+    /// Whether the end is when the process is idle.
+    ends_idle: bool,
+}
+
+const WORKLOADS: [Workload; 5] = [
+    Workload { name: "ProduceBench", spec: produce_bench, count: total_sent, ends_idle: false },
+    Workload {
+        name: "ConfigurableProducer",
+        spec: configurable_producer,
+        count: total_sent,
+        ends_idle: false,
+    },
+    Workload { name: "ConsumeBench", spec: consume_bench, count: total_consumed, ends_idle: true },
+    Workload { name: "RoundTrip", spec: round_trip, count: total_returned, ends_idle: false },
+    Workload { name: "ConnectionStress", spec: connection_stress, count: total_connected, ends_idle: false },
+];
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let args = Args::parse();
+    if !args.bench {
+        eprintln!("nothing is measured without `cargo bench`");
+        return Ok(());
+    }
+    let kafka = Kafka::builder(VERSION).heap("1g").c2(true);
+    let kafka = kafka.config("log.initial.task.delay.ms", "1000");
+    let kafka = kafka.config("log.retention.check.interval.ms", "1000").start().await?;
+    let java = JavaTrogdor::fetch().await?.c2(true);
+    let folder = tempfile::tempdir()?;
+    prepare(&kafka, folder.path(), args.records).await?;
+    println!("one broker {VERSION} on this machine, topics of {PARTITIONS} partitions, replication factor 1");
+    println!("{} records per run, {} rounds after a warm-up", args.records, args.pairs);
+    let is_wanted =
+        |workload: &&Workload| args.names.is_empty() || args.names.iter().any(|name| name == workload.name);
+    for workload in WORKLOADS.iter().filter(is_wanted) {
+        let ours = Side::ours(folder.path()).await?;
+        let theirs = Side::java(&java, folder.path()).await?;
+        let mut rows = [Row::default(), Row::default()];
+        for round in 0..=args.pairs {
+            for (side, row) in [&ours, &theirs].into_iter().zip(&mut rows) {
+                let run = side.run(workload, kafka.bootstrap(), args.records, round).await?;
+                if round > 0 {
+                    row.add(&run);
+                }
+            }
+        }
+        let memory = [ours.memory()?, theirs.memory()?];
+        print_tables(workload, &rows, memory);
+    }
+    Ok(())
+}
+
+/// Makes the topics, so that nobody's figures are those of making them, and fills one.
+async fn prepare(kafka: &Kafka, folder: &Path, records: u64) -> Result<(), Failure> {
+    let agent = Side::ours(folder).await?;
+    let workload = WORKLOADS[0];
+    agent.run(&Workload { spec: fill, ..workload }, kafka.bootstrap(), records, 0).await?;
+    agent.run(&workload, kafka.bootstrap(), 10, 1).await?;
+    agent
+        .run(&Workload { spec: round_trip, count: total_returned, ..workload }, kafka.bootstrap(), 10, 2)
+        .await?;
+    Ok(())
+}
+
+/// An agent of ours or of the original.
+struct Side {
+    agent: AgentClient,
+    daemon: OneOf,
+}
+
+enum OneOf {
+    Ours(Daemon),
+    Java(JavaDaemon),
+}
+
+/// What one run came to.
+struct Run {
+    count: u64,
+    took: Duration,
+    cpu: Duration,
+}
+
+impl Side {
+    async fn ours(folder: &Path) -> Result<Side, Failure> {
+        let daemon = Daemon::start("agent", &platform(folder, None, None)?).await?;
+        Ok(Side { agent: client(daemon.port()), daemon: OneOf::Ours(daemon) })
+    }
+
+    async fn java(java: &JavaTrogdor, folder: &Path) -> Result<Side, Failure> {
+        let port = free_port()?;
+        let daemon = java.agent(&platform(folder, Some(port), None)?, "node0", port).await?;
+        Ok(Side { agent: client(port), daemon: OneOf::Java(daemon) })
+    }
+
+    fn pid(&self) -> Result<u32, Failure> {
+        match &self.daemon {
+            OneOf::Ours(daemon) => daemon.pid(),
+            OneOf::Java(daemon) => Ok(daemon.pid().ok_or("the agent has ended")?),
+        }
+    }
+
+    fn memory(&self) -> Result<Memory, Failure> {
+        Memory::of(self.pid()?)
+    }
+
+    async fn run(
+        &self,
+        workload: &Workload,
+        bootstrap: &str,
+        records: u64,
+        round: u32,
+    ) -> Result<Run, Failure> {
+        let worker_id = WorkerId(i64::from(round));
+        let mut spec = (workload.spec)(bootstrap, records);
+        spec["startMs"] = json!(now_ms());
+        let spec = Spec::from(spec);
+        let task_id = TaskId::from(format!("{}-{round}", workload.name));
+        let pid = self.pid()?;
+        let (cpu_before, since) = (daemons::cpu(pid)?, now());
+        self.agent
+            .create_worker(CreateWorkerRequest { worker_id, task_id, spec }, StartRule::AtSpecStart)
+            .await?;
+        let mut before = cpu_before;
+        let mut idle = (Duration::ZERO, cpu_before);
+        while since.elapsed() < LIMIT {
+            tokio::time::sleep(LOOK).await;
+            let cpu = daemons::cpu(pid)?;
+            if cpu.saturating_sub(before) >= BUSY {
+                idle = (since.elapsed(), cpu);
+            }
+            before = cpu;
+            let workers = self.agent.status().await?.workers;
+            let Some(WorkerState::Done { error, status, .. }) = workers.get(&worker_id) else { continue };
+            let count = (workload.count)(status).filter(|count| *count > 0 && error.is_empty());
+            let count = count.ok_or_else(|| format!("{}: {error} {status}", workload.name))?;
+            self.agent.destroy_worker(worker_id).await?;
+            let (took, cpu) = if workload.ends_idle { idle } else { (since.elapsed(), cpu) };
+            return Ok(Run { count, took, cpu: cpu.saturating_sub(cpu_before) });
+        }
+        Err(format!("{} does not end", workload.name).into())
+    }
+}
+
+fn client(port: u16) -> AgentClient {
+    AgentClient::new(&format!("127.0.0.1:{port}"), ClientOptions::default())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// The wall clock, by which agents begin and end directly created workers.
+fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+#[derive(Default)]
+struct Row {
+    rate: Figures,
+    cpu: Figures,
+}
+
+impl Row {
+    fn add(&mut self, run: &Run) {
+        self.rate.push(run.count as f64 / run.took.as_secs_f64());
+        self.cpu.push(run.cpu.as_secs_f64() * 1e6 / run.count as f64);
+    }
+}
+
+fn print_tables(workload: &Workload, [ours, theirs]: &[Row; 2], memory: [Memory; 2]) {
+    let name = workload.name;
+    TABLE.head(format!("{name}, per second"));
+    TABLE.row("ours", &ours.rate, 0);
+    TABLE.row("Java", &theirs.rate, 0);
+    TABLE.head(format!("{name}, CPU seconds per million"));
+    TABLE.row("ours", &ours.cpu, 2);
+    TABLE.row("Java", &theirs.cpu, 2);
+    let mb = memory.map(|memory| memory.peak_bytes as f64 / 1e6);
+    println!("{name}, most memory: ours {:.0} MB, Java {:.0} MB", mb[0], mb[1]);
+    let rate = ours.rate.at(0.5) / theirs.rate.at(0.5);
+    let cpu = theirs.cpu.at(0.5) / ours.cpu.at(0.5);
+    println!("{name}, by medians: {rate:.2} times the rate, {cpu:.2} times less CPU");
+    if name == "RoundTrip" {
+        let verdict = |met: bool| if met { "met" } else { "missed" };
+        println!("  goal {ROUND_TRIP_RATE_GOAL} times the rate: {}", verdict(rate >= ROUND_TRIP_RATE_GOAL));
+        println!("  goal {ROUND_TRIP_CPU_GOAL} times less CPU: {}", verdict(cpu >= ROUND_TRIP_CPU_GOAL));
+    }
+}
+
+fn topic(name: &str, partitions: u32, configs: Value) -> Value {
+    json!({name: {"numPartitions": partitions, "replicationFactor": 1, "configs": configs}})
+}
+
+/// A topic whose old records go soon.
+fn short_lived(name: &str, partitions: u32) -> Value {
+    topic(
+        name,
+        partitions,
+        json!({"retention.bytes": "16777216", "segment.bytes": "16777216", "file.delete.delay.ms": "1000"}),
+    )
+}
+
+fn produce_bench(bootstrap: &str, records: u64) -> Value {
+    json!({
+        "class": "org.apache.kafka.trogdor.workload.ProduceBenchSpec",
+        "durationMs": LIMIT.as_millis() as u64,
+        "producerNode": "node0",
+        "bootstrapServers": bootstrap,
+        "targetMessagesPerSec": 10_000_000,
+        "skipFlush": true,
+        "maxMessages": records,
+        "activeTopics": short_lived(TOPIC, PARTITIONS),
+    })
+}
+
+fn fill(bootstrap: &str, records: u64) -> Value {
+    let mut spec = produce_bench(bootstrap, records);
+    spec["activeTopics"] = topic(FILLED, PARTITIONS, json!({}));
+    spec
+}
+
+fn configurable_producer(bootstrap: &str, _: u64) -> Value {
+    json!({
+        "class": "org.apache.kafka.trogdor.workload.ConfigurableProducerSpec",
+        "durationMs": DURATION_MS,
+        "producerNode": "node0",
+        "bootstrapServers": bootstrap,
+        "throughputGenerator": {"type": "constant", "messagesPerWindow": 0},
+        "keyGenerator": {"type": "sequential", "size": 4},
+        "valueGenerator": {"type": "constant", "size": 512},
+        "activeTopic": short_lived(TOPIC, PARTITIONS),
+        "activePartition": -1,
+    })
+}
+
+fn consume_bench(bootstrap: &str, records: u64) -> Value {
+    json!({
+        "class": "org.apache.kafka.trogdor.workload.ConsumeBenchSpec",
+        "durationMs": LIMIT.as_millis() as u64,
+        "consumerNode": "node0",
+        "bootstrapServers": bootstrap,
+        "maxMessages": records,
+        "activeTopics": [FILLED],
+    })
+}
+
+fn round_trip(bootstrap: &str, records: u64) -> Value {
+    json!({
+        "class": "org.apache.kafka.trogdor.workload.RoundTripWorkloadSpec",
+        "durationMs": LIMIT.as_millis() as u64,
+        "clientNode": "node0",
+        "bootstrapServers": bootstrap,
+        "targetMessagesPerSec": 10_000_000,
+        "maxMessages": records,
+        "activeTopics": short_lived(ROUND_TRIP, ROUND_TRIP_PARTITIONS),
+    })
+}
+
+fn connection_stress(bootstrap: &str, _: u64) -> Value {
+    json!({
+        "class": "org.apache.kafka.trogdor.workload.ConnectionStressSpec",
+        "durationMs": DURATION_MS,
+        "clientNode": "node0",
+        "bootstrapServers": bootstrap,
+        "targetConnectionsPerSec": 100_000,
+        "numThreads": 2,
+        "action": "CONNECT",
+    })
+}
+
+fn total_sent(status: &Value) -> Option<u64> {
+    status["totalSent"].as_u64()
+}
+
+/// The entries of consumers; ours has one more for all of them together.
+fn total_consumed(status: &Value) -> Option<u64> {
+    let consumers = status.as_object()?.iter().filter(|(id, _)| id.starts_with("consumer."));
+    consumers.map(|(_, consumer)| consumer["totalMessagesReceived"].as_u64()).sum()
+}
+
+fn total_returned(status: &Value) -> Option<u64> {
+    status["totalReceived"].as_u64()
+}
+
+fn total_connected(status: &Value) -> Option<u64> {
+    status["totalConnections"].as_u64()
+}
