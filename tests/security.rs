@@ -135,7 +135,7 @@ async fn refused(spec: &(impl TaskSpec + Clone), what: &str) -> String {
     let result = tokio::time::timeout(SOON, run(spec)).await.unwrap_or_else(|_| panic!("{what}: too late"));
     let error = result.error().unwrap_or_else(|| panic!("{what}: {:?}", result.state)).to_owned();
     assert!(!error.contains('\n'), "{what}: {error}");
-    assert!(!error.contains("secret") && !error.contains("guess"), "{what}: {error}");
+    assert!(!error.contains("-secret") && !error.contains("guess"), "{what}: {error}");
     error
 }
 
@@ -206,6 +206,64 @@ async fn whoever_is_not_let_in_is_told_why() {
         }
     });
     join_all(checks).await;
+}
+
+/// Runs Java's own tool for stores.
+fn keytool(args: &[&str]) {
+    let home = std::env::var_os("JAVA_HOME").map(std::path::PathBuf::from);
+    let program = home.map_or("keytool".into(), |home| home.join("bin/keytool"));
+    let output = std::process::Command::new(program).args(args).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// A key store of type PKCS12 with the key and the certificate of a PEM file.
+fn pkcs12(pem: &str, password: &str) -> Vec<u8> {
+    let key = openssl::pkey::PKey::private_key_from_pem(pem.as_bytes()).unwrap();
+    let certificate = openssl::x509::X509::from_pem(pem.as_bytes()).unwrap();
+    let mut store = openssl::pkcs12::Pkcs12::builder();
+    store.name("client").pkey(&key).cert(&certificate);
+    store.build2(password).unwrap().to_der().unwrap()
+}
+
+#[tokio::test]
+async fn stores_of_pkcs12_work_and_stores_of_java_are_refused_with_the_remedy() {
+    let certificate = access(Login::Certificate, "alice").await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let [key_store, trust_store, java_store] = ["alice.p12", "trust.p12", "trust.jks"].map(path);
+    let pem = std::fs::read_to_string(&certificate.properties["ssl.keystore.location"]).unwrap();
+    std::fs::write(&key_store, pkcs12(&pem, "key-secret")).unwrap();
+    let ca = certificate.properties["ssl.truststore.location"].as_str();
+    for (store, kind) in [(&trust_store, "PKCS12"), (&java_store, "JKS")] {
+        let import = ["-importcert", "-noprompt", "-alias", "ca", "-file", ca, "-storepass", "trust-secret"];
+        keytool(&[&import[..], &["-keystore", store, "-storetype", kind]].concat());
+    }
+    let trusting = [
+        ("ssl.truststore.type", "PKCS12"),
+        ("ssl.truststore.location", trust_store.as_str()),
+        ("ssl.truststore.password", "trust-secret"),
+        // Java's default type opens this kind too.
+        ("ssl.keystore.type", ""),
+        ("ssl.keystore.location", key_store.as_str()),
+        ("ssl.keystore.password", "key-secret"),
+    ];
+    runs_every_workload(&with(&certificate, &trusting)).await;
+
+    let wrong = with(&with(&certificate, &trusting), &[("ssl.truststore.password", "guess")]);
+    let error = refused(&producing(&wrong, &["foo"], 10), "wrong password").await;
+    assert!(error.contains("is ssl.truststore.password right?"), "{error}");
+    let java =
+        with(&certificate, &[("ssl.truststore.type", "JKS"), ("ssl.truststore.location", &java_store)]);
+    for error in [
+        refused(&producing(&java, &["foo"], 10), "JKS").await,
+        refused(&consuming(&java, "foo", "", 10), "JKS").await,
+        refused(&connecting(&java, ConnectionStressAction::Connect), "JKS").await,
+    ] {
+        assert!(
+            error.contains(&format!("{java_store:?} is a Java key store; convert it: keytool ")),
+            "{error}"
+        );
+    }
 }
 
 /// A client that does not know that it should log in just sees the server hang up. That may pass, so it is waited

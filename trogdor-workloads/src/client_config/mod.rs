@@ -19,6 +19,7 @@ mod names;
 mod offset_reset;
 mod ours;
 mod parse;
+mod pkcs12;
 mod rules;
 mod secrets;
 mod security;
@@ -36,7 +37,7 @@ use trogdor_core::json::Kind;
 pub use bootstrap::{HostPort, NO_RESOLVABLE_BOOTSTRAP};
 pub use features::Features;
 pub use first_bytes::FirstBytes;
-pub use ours::{Ours, SaslCredentials};
+pub use ours::{Ours, SaslCredentials, TrustStore};
 pub use secrets::{is_secret, redact};
 
 use draft::Draft;
@@ -91,13 +92,21 @@ pub fn merge(defaults: &JavaProperties, common: &JavaProperties, role: &JavaProp
 /// Translates the merged properties of one client.
 ///
 /// `client_number` counts the clients of this role in the process, from 1; it names a client whose
-/// properties do not. Where the properties name key stores, their files are looked at: call this on the
-/// machine that will use them.
+/// properties do not. Where the properties name key stores, their files are looked at, and a trust store of
+/// type PKCS12 is read: call this on the machine that will use them.
 pub fn translate(java: &JavaProperties, role: Role, client_number: u32) -> Result<Translated, ConfigErrors> {
-    translate_with(java, role, client_number, Features::of_this_build(), &first_bytes::of_file)
+    let features = Features::of_this_build();
+    let mut translated = translate_with(java, role, client_number, features, &first_bytes::of_file)?;
+    if let Some(store) = translated.ours.trust_store.take() {
+        let certificates = pkcs12::certificates(&store);
+        let certificates = certificates.map_err(|problem| ConfigErrors { problems: vec![problem] })?;
+        translated.librdkafka.insert("ssl.ca.pem".to_owned(), certificates);
+    }
+    Ok(translated)
 }
 
-/// Translates for a build with these features, and with this look at the files of key stores.
+/// Translates for a build with these features, and with this look at the files of key stores. No store is read:
+/// one whose certificates have to be is left to the caller, in [`Ours::trust_store`].
 pub fn translate_with(
     java: &JavaProperties,
     role: Role,

@@ -35,6 +35,8 @@ pub struct Ours {
     pub default_api_timeout_ms: u64,
     /// Admin: how often a failed request is sent again.
     pub retries: u32,
+    /// A PKCS12 store whose certificates are trusted: librdkafka reads none, so they become its `ssl.ca.pem`.
+    pub trust_store: Option<TrustStore>,
     /// Credentials to hand to the finished client (`rd_kafka_sasl_set_credentials`), because a leading
     /// blank in one of them would be lost in the settings.
     pub sasl_credentials: Option<SaslCredentials>,
@@ -46,6 +48,15 @@ pub struct SaslCredentials {
     /// The user name.
     pub username: String,
     /// The password.
+    pub password: String,
+}
+
+/// A file of certificates and what opens it; `Debug` hides the password.
+#[derive(Clone, PartialEq)]
+pub struct TrustStore {
+    /// The path, as given.
+    pub location: String,
+    /// The password; empty without one.
     pub password: String,
 }
 
@@ -92,8 +103,15 @@ impl Default for Ours {
             reset_by: None,
             default_api_timeout_ms: 60_000,
             retries: i32::MAX.unsigned_abs(),
+            trust_store: None,
             sasl_credentials: None,
         }
+    }
+}
+
+impl fmt::Debug for TrustStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TrustStore").field("location", &self.location).finish_non_exhaustive()
     }
 }
 

@@ -1,7 +1,8 @@
-//! Trust stores and key stores. librdkafka reads PEM, and PKCS12 for a key store only; what it cannot read is
-//! refused with the command that converts it. What a file is, its first bytes say: Java's type JKS opens
+//! Trust stores and key stores. librdkafka reads PEM, and PKCS12 for a key store only; a trust store of that kind is
+//! read by `pkcs12.rs`, and Java's own kind is refused with the command that converts it. What a file is, its first bytes say: Java's type JKS opens
 //! PKCS12 too. It deliberately checks no password and no certificate.
 
+use super::super::TrustStore;
 use super::super::draft::Draft;
 use super::pem;
 
@@ -36,7 +37,15 @@ pub(super) fn trust_store(draft: &mut Draft) -> Result<(), String> {
     };
     let name = "ssl.truststore.location";
     match file_kind(draft, name, location)? {
-        FileKind::Jks | FileKind::Pkcs12 => Err(format!(
+        FileKind::Pkcs12 if store.is_binary() => {
+            let password = text(draft, "ssl.truststore.password").unwrap_or_default();
+            draft.ours.trust_store = Some(TrustStore { location: location.clone(), password });
+            Ok(())
+        }
+        FileKind::Pkcs12 => {
+            Err(format!("{name} \"{location}\" is a PKCS12 store; set ssl.truststore.type=PKCS12"))
+        }
+        FileKind::Jks => Err(format!(
             "{name} \"{location}\" is a Java key store; convert it: keytool -list -rfc -keystore {location} > \
              ca.pem, then ssl.truststore.type=PEM and ssl.truststore.location=ca.pem"
         )),

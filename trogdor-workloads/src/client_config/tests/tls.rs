@@ -133,6 +133,19 @@ fn stores_become_what_librdkafka_reads() {
     }
 }
 
+/// Its certificates are read by whoever makes a client.
+#[test]
+fn a_trust_store_of_pkcs12_is_left_to_be_read() {
+    let password = ("ssl.truststore.password", "changeit");
+    for (more, opened_by) in [(password, "changeit"), (("ssl.truststore.type", "pkcs12"), "")] {
+        let translated = tls(&[("ssl.truststore.location", "trust.p12"), more]);
+        assert_eq!(translated.librdkafka, p_tls(&[]));
+        let expected = TrustStore { location: "trust.p12".to_owned(), password: opened_by.to_owned() };
+        assert_eq!(translated.ours.trust_store, Some(expected));
+        assert!(!format!("{translated:?}").contains("changeit"));
+    }
+}
+
 /// Row 37, and the other stores that librdkafka cannot read.
 #[test]
 fn java_stores_are_refused_with_the_command_that_converts_them() {
@@ -143,15 +156,14 @@ fn java_stores_are_refused_with_the_command_that_converts_them() {
         )
     };
     let password = ("ssl.truststore.password", "changeit");
-    for (file, more) in [
-        ("trust.jks", password),
-        ("trust.p12", password),
-        ("trust.p12", ("ssl.truststore.type", "PKCS12")),
-        ("trust.jks", ("ssl.truststore.type", "PEM")),
-    ] {
+    for (file, more) in [("trust.jks", password), ("trust.jks", ("ssl.truststore.type", "PEM"))] {
         assert_eq!(tls_problem(&[("ssl.truststore.location", file), more]), trust(file));
     }
-    let rows: [(Pairs, &str); 9] = [
+    let rows: [(Pairs, &str); 10] = [
+        (
+            &[("ssl.truststore.location", "trust.p12"), ("ssl.truststore.type", "PEM")],
+            "ssl.truststore.location \"trust.p12\" is a PKCS12 store; set ssl.truststore.type=PKCS12",
+        ),
         (
             &[("ssl.keystore.location", "k.jks"), ("ssl.keystore.password", "changeit")],
             "ssl.keystore.location \"k.jks\" is a Java key store; convert it: keytool -importkeystore \
