@@ -248,6 +248,8 @@ struct ConfigurableProducerWorker(ConfigurableProducerSpec);
 impl Worker for ConfigurableProducerWorker {
     async fn run(self: Box<Self>, ctx: WorkerContext) -> WorkerResult {
         let handed_over = tokio::select! {
+            // First, because it makes an error of a stop if the cluster cannot be reached.
+            biased;
             setup = self.set_up_topic(&ctx) => {
                 let job = self.job(&ctx, setup?)?;
                 producing::run("configurable-producer", job, &ctx).await?

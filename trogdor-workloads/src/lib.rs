@@ -34,6 +34,7 @@ mod native;
 mod pace;
 mod produce_bench;
 mod producing;
+mod readiness;
 mod record_processor;
 mod round_trip;
 mod status;

@@ -32,6 +32,7 @@ use crate::hot_thread::{HotThread, StopFlag};
 use crate::pace::Pace;
 use crate::topic_setup::{self, Setup};
 use crate::topics::{TOPICS, TopicsSpec};
+use crate::trouble::Troubles;
 use book::Book;
 use mark::RunId;
 
@@ -284,6 +285,7 @@ struct Teller {
     messages_max: Option<u64>,
     is_idempotent: bool,
     warnings: Vec<String>,
+    troubles: Troubles,
 }
 
 impl RoundTrip {
@@ -299,11 +301,13 @@ impl RoundTrip {
         let (run, watch, grace) = (RunId::new(), Stopwatch::start(), ctx.grace);
         let book = Arc::new(Book::new(lanes.len()));
         let (told, ready) = oneshot::channel();
+        let troubles = Troubles::default();
         let teller = Teller {
             book: book.clone(),
             slot: ctx.status.clone(),
             messages_max: spec.messages_max(),
             is_idempotent: sender::is_idempotent(&for_producer),
+            troubles: troubles.clone(),
             warnings: crate::status::bounded(warnings),
         };
         let receiver = receiver::Job {
@@ -325,6 +329,7 @@ impl RoundTrip {
             watch,
             grace,
             book: book.clone(),
+            troubles,
         };
         Ok(RoundTrip { book, flag: Arc::default(), receiver, sender, ready, teller })
     }
@@ -347,7 +352,12 @@ impl RoundTrip {
             }
         };
         let status = teller.tell(Some(&result));
-        match (result, status.verdict(teller.is_idempotent)) {
+        let verdict = status.verdict(teller.is_idempotent);
+        let verdict = match status.failed + status.unknown + status.not_yet_received {
+            0 => verdict,
+            _ => verdict.map_err(|text| teller.troubles.explain(text)),
+        };
+        match (result, verdict) {
             (Ok(()), verdict) => verdict,
             (Err(error), Ok(())) => Err(error),
             (Err(error), Err(verdict)) => Err(format!("{error}; {verdict}")),
@@ -386,6 +396,7 @@ impl Teller {
     fn tell(&self, end: Option<&Result<(), String>>) -> RoundTripStatus {
         let mut status = self.book.status();
         status.warnings.clone_from(&self.warnings);
+        status.last_trouble = self.troubles.last();
         let sent = status.total_unique_sent;
         let early = self.messages_max.filter(|max| sent < *max && matches!(end, Some(Ok(()))));
         status.ended_early = early.map(|max| format!("ended after {sent} of {max} messages"));

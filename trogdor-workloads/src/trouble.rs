@@ -173,7 +173,7 @@ impl Troubles {
     /// The text, and the last complaint behind it if there is one.
     pub(crate) fn explain(&self, text: String) -> String {
         match self.last() {
-            Some(trouble) => format!("{text}; {trouble}"),
+            Some(trouble) => format!("{text}; the client's last complaint: {trouble}"),
             None => text,
         }
     }

@@ -55,6 +55,9 @@ pub struct ConfigurableProducerStatus {
     /// How long flushes took; `count` is their number. Absent before the first one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flush_time: Option<LatencySummary>,
+    /// What last kept the client from its cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_trouble: Option<String>,
     /// What is not as the spec says, or means something else here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -102,6 +105,7 @@ impl From<Snapshot> for ConfigurableProducerStatus {
             schedule_delay: status.schedule_delay,
             windows: windows.map(WindowsStatus::from),
             flush_time: (flush_time.count > 0).then_some(flush_time),
+            last_trouble: status.last_trouble,
             warnings: status.warnings,
             intervals: status.intervals,
         }

@@ -21,6 +21,7 @@ use super::queue::Queue;
 use super::{error_code, log_level};
 use crate::client_config::Translated;
 use crate::kafka::{ClientLog, client_config, refusal};
+use crate::topic_admin::Unanswered;
 use crate::trouble::{Trouble, Troubles};
 
 /// Errors of the client that nobody has looked at yet; older ones are in the log only.
@@ -142,8 +143,20 @@ impl BatchConsumer {
     ///
     /// # Errors
     /// No answer within the limit, or what the cluster says.
-    pub(crate) fn ends(&self, topic: &str, partition: i32, limit: Duration) -> Result<(i64, i64), String> {
-        self.client.fetch_watermarks(topic, partition, limit).map_err(|error| error.to_string())
+    pub(crate) fn ends(
+        &self,
+        topic: &str,
+        partition: i32,
+        limit: Duration,
+    ) -> Result<(i64, i64), Unanswered> {
+        self.client.fetch_watermarks(topic, partition, limit).map_err(|error| {
+            match error.rdkafka_error_code() {
+                Some(code @ RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                    Unanswered::ForGood(format!("topic {topic:?}: {code}"))
+                }
+                _ => Unanswered::Yet(error.to_string()),
+            }
+        })
     }
 
     /// Waits for the first record, at most this long (whole milliseconds), and takes what is there by

@@ -19,6 +19,7 @@ use crate::generators::WindowCounts;
 use crate::kafka::tells_producer_id;
 use crate::latency::Latencies;
 use crate::pace::Pace;
+use crate::readiness::{cause, lost_contact};
 use crate::status::count_cause;
 use crate::trouble::Troubles;
 
@@ -209,12 +210,9 @@ impl Ledger {
 
     /// A record was not delivered, or refused by the client.
     fn count_refusal(&mut self, code: RDKafkaErrorCode, target: usize) {
-        self.lost_contact |=
-            matches!(code, RDKafkaErrorCode::MessageTimedOut | RDKafkaErrorCode::BrokerTransportFailure);
-        match self.topics.get(target).filter(|_| is_about_a_topic(code)) {
-            Some(topic) => self.count_failure(&format!("topic {topic:?}: {code}")),
-            None => self.count_failure(&code.to_string()),
-        }
+        self.lost_contact |= lost_contact(code);
+        let cause = cause(code, self.topics.get(target).map(String::as_str));
+        self.count_failure(&cause);
     }
 
     fn count_failure(&mut self, cause: &str) {
@@ -351,23 +349,6 @@ impl Ledger {
             false => Err(format!("of {} messages {}", self.handed_over, parts.join(" and "))),
         }
     }
-}
-
-/// Refusals whose cause is looked for at a topic.
-fn is_about_a_topic(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode as Code;
-    matches!(
-        code,
-        Code::TopicAuthorizationFailed
-            | Code::UnknownTopicOrPartition
-            | Code::UnknownTopic
-            | Code::UnknownPartition
-            | Code::InvalidTopic
-            | Code::MessageSizeTooLarge
-            | Code::NotEnoughReplicas
-            | Code::NotEnoughReplicasAfterAppend
-            | Code::PolicyViolation
-    )
 }
 
 /// Enters delivery reports into the ledger; also the client's way to the log.

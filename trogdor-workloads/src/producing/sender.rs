@@ -4,11 +4,9 @@
 
 mod ending;
 mod full_rate;
-mod readiness;
 mod transactions;
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +24,7 @@ use crate::generators::{Flushes, Payloads, Transactions};
 use crate::hot_thread::StopFlag;
 use crate::kafka::{client_config, refusal};
 use crate::native::BatchProducer;
+use crate::readiness::{Readiness, fatal_error};
 
 /// How often a status is published.
 const STATUS_PERIOD_NS: u64 = 1_000_000_000;
@@ -186,10 +185,9 @@ impl Publisher<'_> {
 
 impl Sender<'_> {
     fn run(&mut self) -> Result<(), String> {
-        self.wait_for_metadata()?;
-        self.wait_for_producer_id()?;
+        self.wait_until_ready()?;
         if self.flag.is_set() {
-            return self.stopped_before_the_first();
+            return Ok(());
         }
         if self.job.transactions.is_some() && self.job.messages_max > 0 {
             self.init_transactions()?;
@@ -204,6 +202,25 @@ impl Sender<'_> {
         let ended = self.end_transaction(sent.is_ok());
         self.drain();
         sent.and(ended)
+    }
+
+    fn wait_until_ready(&self) -> Result<(), String> {
+        let readiness = Readiness {
+            client: self.producer.client(),
+            settings: &self.job.translated,
+            topics: self.topics().collect(),
+            troubles: &self.deliveries.troubles,
+            flag: self.flag,
+        };
+        let serve = |wait| {
+            self.producer.poll(wait);
+            self.publish_if_due(self.watch.elapsed_ns());
+        };
+        readiness.wait(serve, || self.deliveries.has_producer_id())
+    }
+
+    fn topics(&self) -> impl Iterator<Item = &str> {
+        self.job.targets.iter().map(|target| target.topic.as_str())
     }
 
     fn send_all(&mut self) -> Result<(), String> {
@@ -334,17 +351,7 @@ impl Sender<'_> {
     }
 
     fn fatal_error(&self) -> Result<(), String> {
-        match self.producer.client().fatal_error() {
-            None => Ok(()),
-            // Whoever may write to some topic gets a producer id.
-            Some((RDKafkaErrorCode::ClusterAuthorizationFailed, reason)) => {
-                let topics: BTreeSet<_> =
-                    self.job.targets.iter().map(|target| target.topic.as_str()).collect();
-                let topics: Vec<_> = topics.into_iter().take(20).collect();
-                Err(format!("no leave to write to topic(s) {}: {reason}", topics.join(", ")))
-            }
-            Some((code, reason)) => Err(format!("the producer failed for good: {reason} ({code})")),
-        }
+        fatal_error(self.producer.client(), self.topics())
     }
 
     fn publish_last(&self, sent_well: bool) {

@@ -188,6 +188,7 @@ impl Book {
             messages_per_sec: if elapsed_ns == 0 { 0.0 } else { rate(elapsed_ns) },
             end_to_end: received.end_to_end.summary(),
             ended_early: None,
+            last_trouble: None,
             warnings: Vec::new(),
         }
     }

@@ -17,6 +17,7 @@ use crate::clock::{Stopwatch, sleep};
 use crate::consumer_errors::fatal;
 use crate::hot_thread::StopFlag;
 use crate::native::{BatchConsumer, Received};
+use crate::topic_admin::Unanswered;
 
 /// How long one poll waits while records are being sent; a stop is seen within it.
 const POLL_LIMIT: Duration = Duration::from_millis(50);
@@ -27,6 +28,9 @@ const LAST_POLL_LIMIT: Duration = Duration::from_millis(10);
 const QUIET_NS: u64 = 5_000_000_000;
 /// How long one look at a partition's end may take; it may have to wait behind a fetch.
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
+
+/// The same before anything is fetched; between looks the client is listened to.
+const FIRST_LOOK_LIMIT: Duration = Duration::from_secs(1);
 
 /// Everything that the receiving side needs.
 pub(super) struct Job {
@@ -42,8 +46,8 @@ pub(super) struct Job {
 
 /// Receives until all is there, the client fails for good, or a stop and its grace period are over.
 pub(super) fn receive(job: Job, flag: &StopFlag) -> Result<(), String> {
-    let consumer = BatchConsumer::new(&job.translated)?;
-    let Some(ends) = ends(&job, &consumer, flag)? else { return Ok(()) };
+    let mut consumer = BatchConsumer::new(&job.translated)?;
+    let Some(ends) = ends(&job, &mut consumer, flag)? else { return Ok(()) };
     let from_the_ends = job.lanes.iter().zip(&ends);
     consumer.assign(
         from_the_ends.map(|(lane, end)| (lane.topic.as_str(), lane.partition, Offset::Offset(*end))),
@@ -67,7 +71,7 @@ pub(super) fn receive(job: Job, flag: &StopFlag) -> Result<(), String> {
 }
 
 /// Where the partitions end now, so that earlier records are not read at all; `None` after a stop.
-fn ends(job: &Job, consumer: &BatchConsumer, flag: &StopFlag) -> Result<Option<Vec<i64>>, String> {
+fn ends(job: &Job, consumer: &mut BatchConsumer, flag: &StopFlag) -> Result<Option<Vec<i64>>, String> {
     let limit = Duration::from_millis(job.translated.ours.default_api_timeout_ms);
     let since_ns = job.watch.elapsed_ns();
     let mut ends = Vec::with_capacity(job.lanes.len());
@@ -76,20 +80,27 @@ fn ends(job: &Job, consumer: &BatchConsumer, flag: &StopFlag) -> Result<Option<V
             if flag.is_set() {
                 return Ok(None);
             }
-            let reason = match consumer.ends(&lane.topic, lane.partition, LOOK_LIMIT) {
+            let reason = match consumer.ends(&lane.topic, lane.partition, FIRST_LOOK_LIMIT) {
                 Ok((_, end)) => {
                     ends.push(end);
                     break;
                 }
-                Err(reason) => reason,
+                Err(Unanswered::ForGood(reason)) => return Err(reason),
+                Err(Unanswered::Yet(reason)) => reason,
             };
+            // Nothing is assigned yet, so only complaints can come.
+            consumer
+                .take(1, Duration::ZERO)
+                .filter_map(Result::err)
+                .try_for_each(|trouble| fatal(&trouble))?;
             let waited = Duration::from_nanos(job.watch.elapsed_ns() - since_ns);
             if waited >= limit {
                 let Lane { topic, partition } = lane;
-                return Err(format!(
-                    "partition {partition} of topic {topic:?} cannot be read after {} s: {reason}",
-                    waited.as_secs()
-                ));
+                let waited_s = waited.as_secs();
+                let text = format!(
+                    "partition {partition} of topic {topic:?} cannot be read after {waited_s} s: {reason}"
+                );
+                return Err(consumer.troubles().explain(text));
             }
             sleep(Duration::from_millis(20));
         }

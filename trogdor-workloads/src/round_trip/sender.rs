@@ -20,9 +20,11 @@ use crate::client_config::Translated;
 use crate::clock::{Stopwatch, sleep, wake_exactly, wall_ms};
 use crate::generators::Payloads;
 use crate::hot_thread::StopFlag;
-use crate::kafka::{ClientLog, client_config, refusal};
+use crate::kafka::{client_config, refusal};
 use crate::native::{BatchProducer, Record, TopicNumber};
 use crate::pace::Pace;
+use crate::readiness::{Readiness, cause, fatal_error};
+use crate::trouble::Troubles;
 
 /// Records in flight; more of them cost time in the caches and nothing else.
 const IN_FLIGHT_MAX: usize = 20_000;
@@ -47,13 +49,15 @@ pub(super) struct Job {
     pub(super) watch: Stopwatch,
     pub(super) grace: Duration,
     pub(super) book: Arc<Book>,
+    /// What keeps the producer from its cluster.
+    pub(super) troubles: Troubles,
 }
 
 /// Sends until all is acknowledged or given up, the client fails for good, or a stop is asked for.
 pub(super) fn send(job: Job, flag: &StopFlag) -> Result<(), String> {
     wake_exactly();
     let producer: BaseProducer<Context> = client_config(&job.translated)
-        .create_with_context(Context::default())
+        .create_with_context(Context { has_id: AtomicBool::default(), troubles: job.troubles.clone() })
         .map_err(|error| refusal(&error))?;
     if let Some(credentials) = &job.translated.ours.sasl_credentials {
         crate::native::set_credentials(producer.client(), credentials)?;
@@ -101,6 +105,7 @@ impl Sender<'_> {
         self.start_ns = self.job.watch.elapsed_ns();
         self.job.book.sent().first_due_ns = self.start_ns;
         while !self.flag.is_set() && !self.is_done() {
+            self.job.troubles.check()?;
             match self.send_burst()? {
                 BURST_MAX => self.serve(Duration::ZERO)?,
                 _ => self.wait()?,
@@ -121,38 +126,20 @@ impl Sender<'_> {
         self.slots.len() - self.free.len()
     }
 
-    /// Waits for metadata and for the idempotent producer's id, so that they do not stand in the
-    /// first records' times.
     fn wait_until_ready(&self) -> Result<(), String> {
-        const LOOK_LIMIT: Duration = Duration::from_millis(500);
-        const ID_LIMIT_NS: u64 = 5_000_000_000;
-        let Job { translated, lanes, watch, .. } = &self.job;
-        let limit_ns = translated.ours.max_block_ms.saturating_mul(1_000_000);
-        let since_ns = watch.elapsed_ns();
-        let mut topics: Vec<_> = lanes.iter().map(|lane| lane.topic.as_str()).collect();
-        topics.dedup();
-        for topic in topics {
-            let knows = || {
-                let metadata = self.producer.client().fetch_metadata(Some(topic), LOOK_LIMIT);
-                metadata.is_ok_and(|metadata| metadata.topics().iter().any(|topic| topic.error().is_none()))
-            };
-            while !self.flag.is_set() && !knows() {
-                if watch.elapsed_ns() - since_ns >= limit_ns {
-                    let limit_ms = translated.ours.max_block_ms;
-                    return Err(format!("Topic {topic} not present in metadata after {limit_ms} ms."));
-                }
-                self.producer.serve(Duration::from_millis(5), |_| ());
-            }
-        }
-        let is_idempotent = is_idempotent(translated);
-        let since_ns = watch.elapsed_ns();
-        while is_idempotent && !self.producer.client().context().has_id() && !self.flag.is_set() {
-            if watch.elapsed_ns() - since_ns >= ID_LIMIT_NS {
-                break;
-            }
-            self.producer.serve(Duration::from_millis(1), |_| ());
-        }
-        Ok(())
+        let client = self.producer.client();
+        let readiness = Readiness {
+            client,
+            settings: &self.job.translated,
+            topics: self.topics().collect(),
+            troubles: &self.job.troubles,
+            flag: self.flag,
+        };
+        readiness.wait(|wait| self.producer.serve(wait, |_| ()), || client.context().has_id())
+    }
+
+    fn topics(&self) -> impl Iterator<Item = &str> {
+        self.job.lanes.iter().map(|lane| lane.topic.as_str())
     }
 
     /// Hands over what is due, and tells how many records that were.
@@ -238,15 +225,13 @@ impl Sender<'_> {
             let not_before_ns = now_ns + RESEND_PAUSE_NS * u64::from(attempts);
             self.again.push_back(Attempt { attempts, not_before_ns, ..attempt });
         } else {
-            sent.fail(attempt.index, &code.to_string());
+            let lane = (attempt.index % self.job.lanes.len() as u64) as usize;
+            sent.fail(attempt.index, &cause(code, Some(&self.job.lanes[lane].topic)));
         }
     }
 
     fn fatal_error(&self) -> Result<(), String> {
-        match self.producer.client().fatal_error() {
-            None => Ok(()),
-            Some((code, reason)) => Err(format!("the producer failed for good: {reason} ({code})")),
-        }
+        fatal_error(self.producer.client(), self.topics())
     }
 
     /// Serves reports until something is due, or for a while.
@@ -298,9 +283,14 @@ impl Sender<'_> {
     /// After a stop: waits for what is in flight; the fate of what is left is unknown then.
     fn drain(&mut self) {
         let since_ns = self.job.watch.elapsed_ns();
+        // Without a login there will be no answers.
+        let limit = match self.job.troubles.is_final() {
+            true => self.job.grace.min(Duration::from_secs(1)),
+            false => self.job.grace,
+        };
         let is_late = |this: &Self| {
             let waited_ns = this.job.watch.elapsed_ns() - since_ns;
-            this.flag.is_abandoned() || Duration::from_nanos(waited_ns) >= this.job.grace
+            this.flag.is_abandoned() || Duration::from_nanos(waited_ns) >= limit
         };
         while self.in_flight() > 0 && !is_late(self) {
             crate::native::flush(self.producer.client(), Duration::ZERO);
@@ -354,27 +344,30 @@ fn may_pass(code: RDKafkaErrorCode) -> bool {
 
 /// The way to the log, and to what the statistics say of the producer's id. Delivery reports do not
 /// come here: they are served by the event.
-#[derive(Debug, Default)]
-struct Context(AtomicBool);
+#[derive(Debug)]
+struct Context {
+    has_id: AtomicBool,
+    troubles: Troubles,
+}
 
 impl Context {
     fn has_id(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.has_id.load(Ordering::Relaxed)
     }
 }
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        ClientLog.log(level, facility, text);
+        self.troubles.log(level, facility, text);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        ClientLog.error(error, reason);
+        self.troubles.error(error, reason);
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
         if crate::kafka::tells_producer_id(statistics) {
-            self.0.store(true, Ordering::Relaxed);
+            self.has_id.store(true, Ordering::Relaxed);
         }
     }
 }

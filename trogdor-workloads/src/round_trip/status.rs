@@ -55,6 +55,9 @@ pub struct RoundTripStatus {
     /// Why fewer records than wanted were sent, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_early: Option<String>,
+    /// What last kept the producer from its cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_trouble: Option<String>,
     /// What is not as the spec says, or means something else here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

@@ -114,7 +114,7 @@ fn the_most_telling_trouble_is_kept() {
     assert_eq!(troubles.explain("late".to_owned()), "late");
     troubles.note(trouble(Code::AllBrokersDown, "1/1 brokers are down"));
     troubles.note_log("FAIL", "[thrd:h:1/bootstrap]: h:1/bootstrap: Disconnected (after 3000ms in state UP)");
-    assert_eq!(troubles.explain("late".to_owned()), "late; h:1: Disconnected");
+    assert_eq!(troubles.explain("late".to_owned()), "late; the client's last complaint: h:1: Disconnected");
     troubles.note(trouble(Code::BrokerTransportFailure, "h:1/1: Connection refused"));
     troubles.note(trouble(Code::AllBrokersDown, "1/1 brokers are down"));
     troubles.note_log("FAIL", "[thrd:h:1/bootstrap]: h:1/bootstrap: Disconnected");

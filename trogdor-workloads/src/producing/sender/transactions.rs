@@ -103,14 +103,15 @@ impl Sender<'_> {
                 return Err(text(name, &error));
             }
             if waited_ms >= limit_ms {
-                return Err(format!(
-                    "{name} took longer than max.block.ms ({limit_ms}): {}",
-                    text(name, &error)
-                ));
+                let late =
+                    format!("{name} took longer than max.block.ms ({limit_ms}): {}", text(name, &error));
+                return Err(self.deliveries.troubles.explain(late));
             }
             if self.grace_is_over() {
-                return Err(format!("{name} did not end within the grace period: {}", text(name, &error)));
+                let late = format!("{name} did not end within the grace period: {}", text(name, &error));
+                return Err(self.deliveries.troubles.explain(late));
             }
+            self.deliveries.troubles.check()?;
             self.publish_if_due(self.watch.elapsed_ns());
             self.producer.poll(Duration::from_millis(1));
         }
