@@ -7,9 +7,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::sync::OnceCell;
 use trogdor::workloads::{
-    ALL_CONSUMERS, ConnectionStressAction, ConnectionStressSpec, ConnectionStressStatus, ConsumeBenchSpec,
-    ConsumeBenchStatus, JavaProperties, PartitionsSpec, ProduceBenchSpec, ProduceBenchStatus, TopicsSpec,
-    TransactionGenerator,
+    ALL_CONSUMERS, ConfigurableProducerSpec, ConfigurableProducerStatus, ConnectionStressAction,
+    ConnectionStressSpec, ConnectionStressStatus, ConsumeBenchSpec, ConsumeBenchStatus, JavaProperties,
+    PartitionsSpec, PayloadGenerator, ProduceBenchSpec, ProduceBenchStatus, RoundTripSpec, RoundTripStatus,
+    ThroughputGenerator, TopicsSpec, TransactionGenerator,
 };
 use trogdor_core::{TaskResult, TaskSpec};
 use trogdor_lab::{Access, Authority, Kafka, Login, Operation, Resource};
@@ -66,6 +67,37 @@ fn producing(access: &Access, topics: &[&str], messages: i64) -> ProduceBenchSpe
     }
 }
 
+fn round_trip(access: &Access, topic: &str, messages: i64) -> RoundTripSpec {
+    let ProduceBenchSpec { common_client_conf, active_topics, .. } = producing(access, &[topic], 0);
+    RoundTripSpec {
+        duration_ms: 60_000,
+        client_node: "node0".to_owned(),
+        bootstrap_servers: access.bootstrap.clone(),
+        common_client_conf,
+        target_messages_per_sec: 1000,
+        max_messages: messages,
+        active_topics,
+        ..RoundTripSpec::default()
+    }
+}
+
+/// Sends for a second and a half.
+fn configurable(access: &Access, topic: &str) -> ConfigurableProducerSpec {
+    let ProduceBenchSpec { common_client_conf, active_topics, .. } = producing(access, &[topic], 0);
+    let windows = ThroughputGenerator::Constant { messages_per_window: 10, window_size_ms: 100 };
+    ConfigurableProducerSpec {
+        duration_ms: 1500,
+        producer_node: "node0".to_owned(),
+        bootstrap_servers: access.bootstrap.clone(),
+        common_client_conf,
+        active_topic: active_topics,
+        throughput_generator: Some(windows),
+        key_generator: Some(PayloadGenerator::default_key()),
+        value_generator: Some(PayloadGenerator::default_value()),
+        ..ConfigurableProducerSpec::default()
+    }
+}
+
 fn consuming(access: &Access, pattern: &str, group: &str, messages: i64) -> ConsumeBenchSpec {
     ConsumeBenchSpec {
         duration_ms: 60_000,
@@ -116,6 +148,12 @@ async fn runs_every_workload(access: &Access) {
         let status: ConsumeBenchStatus = result.status().unwrap();
         assert_eq!(status[ALL_CONSUMERS].total_messages_received, 100, "{status:?}");
     }
+    let result = run(&round_trip(access, &topic, 50)).await.ok().unwrap();
+    let status: RoundTripStatus = result.status().unwrap();
+    assert_eq!((status.total_received, status.acknowledged), (50, 50), "{status:?}");
+    let result = run(&configurable(access, &topic)).await.ok().unwrap();
+    let status: ConfigurableProducerStatus = result.status().unwrap();
+    assert!(status.total_sent > 0 && status.total_sent == status.handed_over, "{status:?}");
     for action in [ConnectionStressAction::Connect, ConnectionStressAction::FetchMetadata] {
         let result = run(&connecting(access, action)).await.ok().unwrap();
         let status: ConnectionStressStatus = result.status().unwrap();
@@ -199,9 +237,16 @@ async fn whoever_is_not_let_in_is_told_why() {
         let producing = producing(access, &["foo"], 10);
         let consuming = consuming(access, "foo", "", 10);
         let connecting = connecting(access, ConnectionStressAction::FetchMetadata);
-        let errors =
-            tokio::join!(refused(&producing, what), refused(&consuming, what), refused(&connecting, what));
-        for error in [errors.0, errors.1, errors.2] {
+        let round_trip = round_trip(access, "foo", 10);
+        let configurable = ConfigurableProducerSpec { duration_ms: 30_000, ..configurable(access, "foo") };
+        let errors = tokio::join!(
+            refused(&producing, what),
+            refused(&consuming, what),
+            refused(&connecting, what),
+            refused(&round_trip, what),
+            refused(&configurable, what),
+        );
+        for error in [errors.0, errors.1, errors.2, errors.3, errors.4] {
             assert!(error.contains(expected) && error.contains(&access.bootstrap), "{what}: {error}");
         }
     });
@@ -337,6 +382,38 @@ async fn records_that_may_not_be_written_are_counted_and_their_topic_is_named() 
             "{error}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_round_trip_says_which_half_of_it_is_forbidden() {
+    let bob = access(Login::Plain, "bob").await;
+    let [unreadable, unwritable] = ["unreadable", "unwritable"].map(topic);
+    create(&[&unreadable, &unwritable]).await;
+    allow(Resource::Topic(&unreadable), &[Operation::Write]).await;
+    allow(Resource::Topic(&unwritable), &[Operation::Read]).await;
+    let error = refused(&round_trip(&bob, &unwritable, 10), "group").await;
+    assert!(error.contains("group \"round-trip-consumer-group-"), "{error}");
+
+    allow(Resource::Group(&unwritable), &[Operation::Read]).await;
+    let round_trip = |topic: &str| {
+        let mut spec = round_trip(&bob, topic, 10);
+        spec.consumer_conf.insert("group.id".to_owned(), unwritable.clone());
+        spec
+    };
+    let result = run(&round_trip(&unwritable)).await;
+    let status: RoundTripStatus = result.status().unwrap();
+    assert_eq!((status.total_unique_sent, status.failed, status.acknowledged), (10, 10, 0), "{status:?}");
+    let error = result.error().unwrap();
+    let expected =
+        format!("of 10 messages 10 were not delivered (10 × topic {unwritable:?}: TopicAuthorization");
+    assert!(error.starts_with(&expected), "{error}");
+
+    let result = run(&round_trip(&unreadable)).await;
+    let error = result.error().unwrap();
+    assert!(error.contains(&format!("topic {unreadable:?}: Fetch from broker 1 failed")), "{error}");
+    let status: RoundTripStatus = result.status().unwrap();
+    let accounted = status.failed + status.unknown + status.acknowledged;
+    assert_eq!(status.total_unique_sent, accounted, "{status:?}");
 }
 
 #[tokio::test]
