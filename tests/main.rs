@@ -17,6 +17,7 @@ mod rest;
 mod round_trip;
 mod run;
 mod security;
+mod share_groups;
 mod specs;
 mod support;
 mod workspace;

@@ -2,38 +2,32 @@
 //! controller and the part of the worker that prepares the run and gathers the figures; the hot loop
 //! is in [`consumer`].
 
-mod book;
+pub(crate) mod book;
 mod consumer;
+pub(crate) mod running;
 mod status;
-mod topics;
-
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+pub(crate) mod topics;
 
 use async_trait::async_trait;
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use trogdor_core::json::{Field, Kind, Object};
 use trogdor_core::{
-    Clock, DURATION_MS, FixedNodes, NodeName, START_MS, Schedule, StopReason, TaskClass, TaskController,
-    TaskId, TaskSpec, Worker, WorkerContext, WorkerResult,
+    DURATION_MS, FixedNodes, NodeName, START_MS, Schedule, TaskClass, TaskController, TaskId, TaskSpec,
+    Worker, WorkerContext, WorkerResult,
 };
 
-pub use status::{ALL_CONSUMERS, ConsumeBenchStatus, ConsumerStatus};
+pub use status::{ALL_CONSUMERS, ConsumeBenchStatus, ConsumerStatus, ShareFigures};
 
 use crate::client_config::{JavaProperties, PROPERTIES, Role, Translated, merge, translate};
-use crate::hot_thread::{HotThread, StopFlag};
+use crate::hot_thread::StopFlag;
 use crate::kafka::resolve;
 use crate::pace::Pace;
 use crate::record_processor::{RECORD_PROCESSOR, RecordProcessor};
-use crate::topic_admin::{KafkaAdmin, TopicAdmin, Unanswered};
-use crate::topic_setup::tell;
-use book::Book;
+use crate::topic_admin::{KafkaAdmin, TopicAdmin as _};
 use consumer::{Job, Source};
-use topics::{Wanted, wanted};
+use running::{Running, Unique};
+use topics::{Wanted, wait_for_topic, wanted};
 
 /// The class name of [`ConsumeBenchSpec`].
 pub const CONSUME_BENCH: &str = "org.apache.kafka.trogdor.workload.ConsumeBenchSpec";
@@ -204,14 +198,7 @@ impl TaskSpec for ConsumeBenchSpec {
 }
 
 /// More consumers than this in one process measure the process.
-const THREADS_MAX: i32 = 1000;
-
-/// How many consumers a status shows one by one.
-const CONSUMERS_SHOWN: usize = 20;
-
-/// How long topics that are not there are waited for; Java's clients wait as long for an answer.
-const TOPIC_LIMIT: Duration = Duration::from_secs(60);
-const TOPIC_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const THREADS_MAX: i32 = 1000;
 
 impl ConsumeBenchSpec {
     fn consumers(&self) -> usize {
@@ -272,40 +259,21 @@ impl Worker for ConsumeBenchWorker {
         let sources = tokio::select! {
             sources = self.sources(&admin, &ctx) => sources?,
             reason = ctx.stop.stopped() => {
-                let last_trouble = admin.trouble();
-                return Ok(self.ended_before_the_first(&ctx, reason, last_trouble)?);
+                let messages_max = self.spec.max_messages;
+                return Ok(running::ended_before_the_first(&ctx, messages_max, reason, admin.trouble())?);
             }
         };
-        let running = Running::start(&self.spec, sources, &ctx)?;
-        Ok(running.gather(&ctx).await?)
+        Ok(start(&self.spec, sources, &ctx)?.gather(&ctx).await?)
     }
 }
 
 impl ConsumeBenchWorker {
-    /// No topic was seen in time. If that is the cluster's fault, it is an error.
-    fn ended_before_the_first(
-        &self,
-        ctx: &WorkerContext,
-        reason: StopReason,
-        last_trouble: Option<String>,
-    ) -> Result<(), String> {
-        let text = format!("ended before the first of {} messages", self.spec.max_messages);
-        let result = match &last_trouble {
-            Some(trouble) if reason == StopReason::TimeUp => Err(format!("{text}; {trouble}")),
-            _ => Ok(()),
-        };
-        let all = ConsumerStatus { ended_early: Some(text), last_trouble, ..ConsumerStatus::default() };
-        ctx.status.set(ConsumeBenchStatus::from([(ALL_CONSUMERS.to_owned(), all)]));
-        result
-    }
-
     /// What each consumer reads, once all topics are there.
     async fn sources(&self, admin: &KafkaAdmin, ctx: &WorkerContext) -> Result<Vec<Source>, String> {
         let wanted = wanted(&self.spec.active_topics).map_err(|problems| problems.join("; "))?;
         let mut partitions = Vec::new();
         for (topic, named) in &wanted {
-            let what = format!("Waiting for topic {topic}, for at most {} s", TOPIC_LIMIT.as_secs());
-            let found = tell(ctx, admin, &what, wait_for_topic(admin, topic, &*ctx.clock)).await?;
+            let found = wait_for_topic(admin, topic, ctx).await?;
             match named.is_empty() {
                 true => partitions.extend(found.into_iter().map(|partition| (topic.clone(), partition))),
                 false => partitions.extend(named.iter().map(|partition| (topic.clone(), *partition))),
@@ -325,115 +293,24 @@ impl ConsumeBenchWorker {
     }
 }
 
-async fn wait_for_topic(admin: &KafkaAdmin, topic: &str, clock: &dyn Clock) -> Result<Vec<i32>, String> {
-    let since_ms = clock.now().mono_ms;
-    loop {
-        let reason = match admin.replicas(topic).await {
-            Ok(Some(partitions)) => return Ok(partitions.into_keys().collect()),
-            Ok(None) => "the cluster does not know it".to_owned(),
-            Err(Unanswered::Yet(reason)) => reason,
-            Err(Unanswered::ForGood(reason)) => return Err(reason),
-        };
-        if clock.now().mono_ms - since_ms >= TOPIC_LIMIT.as_millis() as u64 {
-            return Err(format!("topic {topic:?} is not there after {} s: {reason}", TOPIC_LIMIT.as_secs()));
-        }
-        tokio::time::sleep(TOPIC_PAUSE).await;
+fn start(spec: &ConsumeBenchSpec, sources: Vec<Source>, ctx: &WorkerContext) -> Result<Running, String> {
+    let overlapping = spec.consumer_group.is_empty() && !spec.share_partitions;
+    let mut running = Running::new(if overlapping { Unique::Farthest } else { Unique::NotKnown });
+    for (index, source) in sources.into_iter().enumerate() {
+        let translated = spec.consumer_settings(ctx.task.as_str(), index)?;
+        running.note(&translated.notes);
+        let ages = spec.record_processor.as_ref().map(RecordProcessor::start);
+        let client_id = translated.librdkafka.get("client.id").cloned().unwrap_or_default();
+        let (messages_max, pace) = (spec.max_messages as u64, spec.pace());
+        running.start("consume-bench", client_id, ages, |book| {
+            let job = Job { translated, source, messages_max, pace, book };
+            move |flag: &StopFlag| consumer::consume(job, flag)
+        })?;
     }
-}
-
-struct Running {
-    flag: Arc<StopFlag>,
-    threads: Vec<HotThread>,
-    /// Client id → book.
-    books: Vec<(String, Arc<Mutex<Book>>)>,
-    /// Whether every consumer reads everything, so that it matters what they have in common.
-    overlapping: bool,
-    warnings: Vec<String>,
-}
-
-impl Running {
-    fn start(spec: &ConsumeBenchSpec, sources: Vec<Source>, ctx: &WorkerContext) -> Result<Running, String> {
-        let mut running = Running {
-            flag: Arc::default(),
-            threads: Vec::new(),
-            books: Vec::new(),
-            overlapping: spec.consumer_group.is_empty() && !spec.share_partitions,
-            warnings: Vec::new(),
-        };
-        let mut notes = BTreeSet::new();
-        for (index, source) in sources.into_iter().enumerate() {
-            let translated = spec.consumer_settings(ctx.task.as_str(), index)?;
-            notes.extend(translated.notes.iter().map(|note| format!("consumer: {note}")));
-            let ages = spec.record_processor.as_ref().map(RecordProcessor::start);
-            let book = Arc::new(Mutex::new(Book::new(ages)));
-            let client_id = translated.librdkafka.get("client.id").cloned().unwrap_or_default();
-            let job = Job {
-                translated,
-                source,
-                messages_max: spec.max_messages as u64,
-                pace: spec.pace(),
-                book: book.clone(),
-            };
-            running.books.push((client_id, book));
-            let work = move |flag: &StopFlag| consumer::consume(job, flag);
-            running.threads.push(HotThread::spawn("consume-bench", running.flag.clone(), work)?);
-        }
-        running.warnings.extend(notes);
-        if spec.consumers() > 1 && running.overlapping {
-            running.warnings.push(
-                "without a consumerGroup every consumer reads everything; uniqueMessages counts each record once"
-                    .to_owned(),
-            );
-        }
-        Ok(running)
+    if spec.consumers() > 1 && overlapping {
+        running.warn(
+            "without a consumerGroup every consumer reads everything; uniqueMessages counts each record once",
+        );
     }
-
-    /// Gathers figures until all consumers have ended; the first error ends the others.
-    async fn gather(mut self, ctx: &WorkerContext) -> Result<(), String> {
-        let mut threads = std::mem::take(&mut self.threads);
-        let mut ends: FuturesUnordered<_> = threads.iter_mut().map(HotThread::ended).collect();
-        let mut ticks = tokio::time::interval(Duration::from_secs(1));
-        ticks.tick().await;
-        let mut result = Ok(());
-        let mut stopping = false;
-        while !ends.is_empty() {
-            tokio::select! {
-                Some(ended) = ends.next() => if let Err(error) = ended {
-                    self.flag.stop();
-                    result = result.and(Err(error));
-                },
-                _ = ticks.tick() => ctx.status.set(self.status()),
-                _ = ctx.stop.stopped(), if !stopping => {
-                    stopping = true;
-                    self.flag.stop();
-                }
-            }
-        }
-        ctx.status.set(self.status());
-        result
-    }
-
-    fn status(&self) -> ConsumeBenchStatus {
-        let mut all = Book::new(None);
-        let mut status = ConsumeBenchStatus::new();
-        let (mut early, mut last_trouble) = (None, None);
-        for (client_id, book) in &self.books {
-            let book = book.lock().unwrap_or_else(PoisonError::into_inner);
-            all.add(&book);
-            let one = book.status();
-            early = early.or_else(|| one.ended_early.clone());
-            last_trouble = last_trouble.or_else(|| one.last_trouble.clone());
-            if status.len() < CONSUMERS_SHOWN {
-                status.insert(client_id.clone(), one);
-            }
-        }
-        let unique_messages = self.overlapping.then(|| all.unique());
-        let mut warnings = crate::status::bounded(self.warnings.clone());
-        let more = self.books.len() - status.len();
-        warnings.extend((more > 0).then(|| format!("{more} more consumers are counted in \"all\" only")));
-        let merged =
-            ConsumerStatus { unique_messages, warnings, ended_early: early, last_trouble, ..all.status() };
-        status.insert(ALL_CONSUMERS.to_owned(), merged);
-        status
-    }
+    Ok(running)
 }

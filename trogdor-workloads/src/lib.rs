@@ -37,6 +37,8 @@ mod producing;
 mod readiness;
 mod record_processor;
 mod round_trip;
+mod share;
+mod share_consume_bench;
 mod status;
 mod topic_admin;
 mod topic_setup;
@@ -55,7 +57,9 @@ pub use configurable_producer::{
 pub use connection_stress::{
     CONNECTION_STRESS, ConnectionStressAction, ConnectionStressSpec, ConnectionStressStatus,
 };
-pub use consume_bench::{ALL_CONSUMERS, CONSUME_BENCH, ConsumeBenchSpec, ConsumeBenchStatus, ConsumerStatus};
+pub use consume_bench::{
+    ALL_CONSUMERS, CONSUME_BENCH, ConsumeBenchSpec, ConsumeBenchStatus, ConsumerStatus, ShareFigures,
+};
 pub use created_topics::CreatedTopics;
 pub use embedded::EmbeddedBroker;
 pub use external_command::{EXTERNAL_COMMAND, ExternalCommandSpec};
@@ -70,6 +74,7 @@ pub use produce_bench::{PRODUCE_BENCH, ProduceBenchSpec};
 pub use producing::{Interval, ProduceBenchStatus};
 pub use record_processor::{AgesStatus, RecordProcessor};
 pub use round_trip::{ROUND_TRIP, RangesStatus, RoundTripSpec, RoundTripStatus};
+pub use share_consume_bench::{SHARE_CONSUME_BENCH, ShareConsumeBenchSpec};
 pub use topic_admin::{Creation, Replicas, TopicAdmin, Unanswered};
 pub use topics::{MAX_NAMES, MAX_PARTITIONS, PARTITIONS, PartitionsSpec, TOPICS, TopicsSpec};
 
@@ -81,4 +86,5 @@ pub const CATALOG: &[TaskClass] = &[
     external_command::CLASS,
     produce_bench::CLASS,
     round_trip::CLASS,
+    share_consume_bench::CLASS,
 ];

@@ -36,6 +36,15 @@ impl Pace {
         let (seconds, rest) = (index / rate, index % rate);
         Some(seconds.saturating_mul(NS_PER_SEC).saturating_add(rest * NS_PER_SEC / rate))
     }
+
+    /// How many records from `index` on are due by now, `most` at most.
+    pub fn due_count(&self, index: u64, most: u64, now_ns: u64) -> u64 {
+        let due = |index: u64| self.due_ns(index).is_none_or(|due_ns| due_ns <= now_ns);
+        match self {
+            Pace::Unlimited => most,
+            Pace::PerSecond(_) => (0..most).take_while(|n| due(index + n)).count() as u64,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -64,6 +73,16 @@ mod tests {
     fn a_slow_rate_needs_no_window() {
         let gaps: Vec<_> = (0..5).map(|i| Pace::PerSecond(7).due_ns(i)).collect();
         assert_eq!(gaps, [0, 142_857_142, 285_714_285, 428_571_428, 571_428_571].map(Some));
+    }
+
+    #[test]
+    fn what_is_due_is_counted() {
+        let pace = Pace::PerSecond(10);
+        let rows = [(0, 5, 0, 1), (0, 5, 250_000_000, 3), (3, 5, 250_000_000, 0), (0, 5, u64::MAX, 5)];
+        for (index, most, now_ns, due) in rows {
+            assert_eq!(pace.due_count(index, most, now_ns), due, "from {index} at {now_ns} ns");
+        }
+        assert_eq!(Pace::Unlimited.due_count(7, 5, 0), 5);
     }
 
     #[test]

@@ -103,7 +103,9 @@ impl<'a> Draft<'a> {
     pub(super) fn pass_through(&mut self, java: &JavaProperties) {
         for (given, value) in java {
             let Some(name) = names::passed_through(given) else { continue };
-            if names::is_forbidden(name) {
+            if self.role == Role::ShareConsumer {
+                self.note(format!("{given} is ignored: share consumers do not use librdkafka"));
+            } else if names::is_forbidden(name) {
                 self.refuse(format!("{given} is not allowed: it would load or run code on the agent"));
             } else if value.is_empty() {
                 continue;

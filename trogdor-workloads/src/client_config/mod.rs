@@ -23,6 +23,7 @@ mod pkcs12;
 mod rules;
 mod secrets;
 mod security;
+mod share;
 mod shell;
 mod table;
 #[cfg(test)]
@@ -55,6 +56,8 @@ pub enum Role {
     Producer,
     /// A client that reads records.
     Consumer,
+    /// A client that reads records as a member of a share group. It is ours, not librdkafka's.
+    ShareConsumer,
     /// A client that creates and inspects topics.
     Admin,
 }
@@ -134,6 +137,7 @@ impl Role {
         match self {
             Role::Producer => "producer",
             Role::Consumer => "consumer",
+            Role::ShareConsumer => "share consumer",
             Role::Admin => "admin client",
         }
     }
@@ -157,6 +161,7 @@ impl Role {
                 ("check.crcs", "true"),
                 ("partition.assignment.strategy", "range"),
             ],
+            Role::ShareConsumer => &[("connections.max.idle.ms", "540000"), ("check.crcs", "true")],
             Role::Admin => &[("connections.max.idle.ms", "300000"), ("enable.metrics.push", "false")],
         };
         let all = [

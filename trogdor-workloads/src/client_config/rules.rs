@@ -2,13 +2,13 @@
 //! at several properties or at an absent one. Each rule settles one question; it deliberately judges only
 //! what Java judges, or what librdkafka would refuse.
 
-use super::Role::{self, Admin, Consumer, Producer};
+use super::Role::{self, Admin, Consumer, Producer, ShareConsumer};
 use super::bootstrap::host_ports;
 use super::consumer;
 use super::draft::Draft;
 use super::features::Features;
 use super::parse::Value;
-use super::security;
+use super::{security, share};
 
 /// Something to settle once all values are read.
 pub(super) struct Rule {
@@ -27,7 +27,9 @@ pub(super) const RULES: &[Rule] = &[
     rule(&[Producer], &TIMEOUTS, producer_timeouts),
     rule(&[Producer], &COMPRESSION, compression_level),
     rule(&[Producer], &["partitioner.class", "partitioner.ignore.keys"], partitioner),
-    rule(&[Consumer], &["request.timeout.ms"], socket_timeout),
+    rule(&[Consumer, ShareConsumer], &["request.timeout.ms"], socket_timeout),
+    rule(&[ShareConsumer], &[], share::unsupported),
+    rule(&[ShareConsumer], &["group.id"], share::group),
     rule(&[Consumer], &["group.protocol"], consumer::group_protocol),
     rule(&[Consumer], &["group.id", "enable.auto.commit"], consumer::group),
     rule(&[Consumer], &["group.protocol", "partition.assignment.strategy"], consumer::assignors),
@@ -36,7 +38,7 @@ pub(super) const RULES: &[Rule] = &[
     rule(ALL, &["security.protocol"], security::apply),
 ];
 
-const ALL: &[Role] = &[Producer, Consumer, Admin];
+const ALL: &[Role] = &[Producer, Consumer, ShareConsumer, Admin];
 
 const IDEMPOTENCE: [&str; 5] =
     ["enable.idempotence", "acks", "retries", "max.in.flight.requests.per.connection", "transactional.id"];
@@ -161,10 +163,10 @@ fn bootstrap(draft: &mut Draft) {
         },
         (_, false, true) => draft.refuse("You cannot set both bootstrap.servers and bootstrap.controllers"),
         (_, true, true) => draft.refuse("bootstrap.controllers is not available here; set bootstrap.servers"),
-        (Producer | Consumer, true, false) if draft.is_given("bootstrap.servers") => draft.refuse(
+        (Producer | Consumer | ShareConsumer, true, false) if draft.is_given("bootstrap.servers") => draft.refuse(
             "Configuration 'bootstrap.servers' must not be empty. Valid values include: any non-empty value",
         ),
-        (Producer | Consumer, true, false) => {
+        (Producer | Consumer | ShareConsumer, true, false) => {
             draft.refuse("Missing required configuration \"bootstrap.servers\" which has no default value.")
         }
         (Admin, true, false) => {
@@ -178,7 +180,7 @@ fn client_id(draft: &mut Draft) {
     let number = draft.client_number.to_string();
     let generated = match draft.role {
         Producer => format!("producer-{}", draft.text("transactional.id").unwrap_or(&number)),
-        Consumer => {
+        Consumer | ShareConsumer => {
             let group = draft.text("group.id").unwrap_or("null");
             format!("consumer-{group}-{}", draft.text("group.instance.id").unwrap_or(&number))
         }

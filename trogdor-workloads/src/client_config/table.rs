@@ -2,12 +2,12 @@
 //! what becomes of it. The table holds no defaults (those that librdkafka does not share are the base maps
 //! of the roles) and no logic beyond single values (that is in `rules` and `security`).
 
-use super::Role::{self, Admin, Consumer, Producer};
+use super::Role::{self, Admin, Consumer, Producer, ShareConsumer};
 use super::draft::Draft;
 use super::parse::Kind::{self, *};
 use super::parse::Value;
 use super::parse::Width::{Int, Long, Short};
-use super::{consumer, offset_reset, rules};
+use super::{consumer, offset_reset, rules, share};
 use How::*;
 
 /// What becomes of a given property.
@@ -47,11 +47,13 @@ pub(super) fn names(role: Role) -> impl Iterator<Item = &'static str> {
     TABLE.iter().filter(move |property| property.roles.contains(&role)).map(|property| property.name)
 }
 
-const ALL: &[Role] = &[Producer, Consumer, Admin];
+const ALL: &[Role] = &[Producer, Consumer, ShareConsumer, Admin];
 const NO_CONSUMER: &[Role] = &[Producer, Admin];
 const NO_ADMIN: &[Role] = &[Producer, Consumer];
 const PRODUCER: &[Role] = &[Producer];
 const CONSUMER: &[Role] = &[Consumer];
+const SHARE: &[Role] = &[ShareConsumer];
+const CONSUMERS: &[Role] = &[Consumer, ShareConsumer];
 const ADMIN: &[Role] = &[Admin];
 
 const INT: Kind = Number(Int, None, None);
@@ -95,7 +97,7 @@ const TABLE: &[Property] = &[
     row("reconnect.backoff.ms", ALL, LONG_FROM_0, ByRule),
     row("reconnect.backoff.max.ms", ALL, LONG_FROM_0, ByRule),
     row("retry.backoff.ms", NO_CONSUMER, LONG_FROM_0, RETRY_BACKOFF),
-    row("retry.backoff.ms", CONSUMER, LONG_FROM_0, Converted(consumer::retry_backoff)),
+    row("retry.backoff.ms", CONSUMERS, LONG_FROM_0, Converted(consumer::retry_backoff)),
     row("retry.backoff.max.ms", ALL, LONG_FROM_0, RETRY_BACKOFF_MAX),
     row("receive.buffer.bytes", ALL, Number(Int, Some(-1), None), Converted(rules::socket_buffer)),
     row("send.buffer.bytes", ALL, Number(Int, Some(-1), None), Converted(rules::socket_buffer)),
@@ -136,7 +138,7 @@ const TABLE: &[Property] = &[
     row("value.serializer", PRODUCER, Text, Ignored),
 
     // Consumer.
-    row("group.id", CONSUMER, Text, ByRule),
+    row("group.id", CONSUMERS, Text, ByRule),
     row("group.instance.id", CONSUMER, NonEmptyText, Converted(consumer::group_instance_id)),
     row("group.protocol", CONSUMER, GROUP_PROTOCOL, Same),
     row("group.remote.assignor", CONSUMER, Text, Same),
@@ -144,25 +146,43 @@ const TABLE: &[Property] = &[
     row("session.timeout.ms", CONSUMER, INT, ByRule),
     row("heartbeat.interval.ms", CONSUMER, INT, ByRule),
     row("max.poll.interval.ms", CONSUMER, Number(Int, Some(1), None), POLL_INTERVAL),
-    row("max.poll.records", CONSUMER, Number(Int, Some(1), None), Converted(consumer::max_poll_records)),
+    row("max.poll.records", CONSUMERS, Number(Int, Some(1), None), Converted(consumer::max_poll_records)),
     row("enable.auto.commit", CONSUMER, Boolean, Same),
     row("auto.commit.interval.ms", CONSUMER, INT_FROM_0, Converted(consumer::auto_commit_interval)),
     row("auto.offset.reset", CONSUMER, Text, Converted(offset_reset::auto_offset_reset)),
     row("isolation.level", CONSUMER, OneOf(&["read_committed", "read_uncommitted"]), Same),
-    row("check.crcs", CONSUMER, Boolean, Same),
+    row("check.crcs", CONSUMERS, Boolean, Same),
     row("allow.auto.create.topics", CONSUMER, Boolean, Same),
-    row("fetch.min.bytes", CONSUMER, INT_FROM_0, Converted(consumer::fetch_min_bytes)),
-    row("fetch.max.wait.ms", CONSUMER, INT_FROM_0, FETCH_WAIT),
-    row("fetch.max.bytes", CONSUMER, INT_FROM_0, Converted(consumer::fetch_max_bytes)),
+    row("fetch.min.bytes", CONSUMERS, INT_FROM_0, Converted(consumer::fetch_min_bytes)),
+    row("fetch.max.wait.ms", CONSUMERS, INT_FROM_0, FETCH_WAIT),
+    row("fetch.max.bytes", CONSUMERS, INT_FROM_0, Converted(consumer::fetch_max_bytes)),
     row("max.partition.fetch.bytes", CONSUMER, INT_FROM_0, Converted(consumer::max_partition_fetch_bytes)),
-    row("client.rack", CONSUMER, Text, Same),
-    row("default.api.timeout.ms", CONSUMER, INT_FROM_0, Converted(consumer::default_api_timeout)),
-    row("exclude.internal.topics", CONSUMER, Boolean, Ignored),
-    row("internal.throw.on.fetch.stable.offset.unsupported", CONSUMER, Boolean, Ignored),
-    row("key.deserializer", CONSUMER, Text, Ignored),
-    row("value.deserializer", CONSUMER, Text, Ignored),
+    row("client.rack", CONSUMERS, Text, Same),
+    row("default.api.timeout.ms", CONSUMERS, INT_FROM_0, Converted(consumer::default_api_timeout)),
+    row("exclude.internal.topics", CONSUMERS, Boolean, Ignored),
+    row("internal.throw.on.fetch.stable.offset.unsupported", CONSUMERS, Boolean, Ignored),
+    row("key.deserializer", CONSUMERS, Text, Ignored),
+    row("value.deserializer", CONSUMERS, Text, Ignored),
     row("share.acknowledgement.mode", CONSUMER, OneOf(&["implicit", "explicit"]), ByRule),
     row("share.acquire.mode", CONSUMER, Text, ByRule),
+
+    // Share consumer.
+    row("share.acknowledgement.mode", SHARE, Text, Converted(share::acknowledgement_mode)),
+    row("share.acquire.mode", SHARE, Text, Converted(share::acquire_mode)),
+    row("max.poll.interval.ms", SHARE, Number(Int, Some(1), None), Ignored),
+    row("allow.auto.create.topics", SHARE, Boolean, Ignored),
+    row("auto.commit.interval.ms", SHARE, INT_FROM_0, Ignored),
+    row("max.partition.fetch.bytes", SHARE, INT_FROM_0, Ignored),
+    row("auto.offset.reset", SHARE, Text, ByRule),
+    row("enable.auto.commit", SHARE, Text, ByRule),
+    row("group.instance.id", SHARE, Text, ByRule),
+    row("isolation.level", SHARE, Text, ByRule),
+    row("partition.assignment.strategy", SHARE, Text, ByRule),
+    row("interceptor.classes", SHARE, Text, ByRule),
+    row("session.timeout.ms", SHARE, Text, ByRule),
+    row("heartbeat.interval.ms", SHARE, Text, ByRule),
+    row("group.protocol", SHARE, Text, ByRule),
+    row("group.remote.assignor", SHARE, Text, ByRule),
 
     // Admin client.
     row("default.api.timeout.ms", ADMIN, INT_FROM_0, ByRule),

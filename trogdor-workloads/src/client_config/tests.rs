@@ -8,6 +8,7 @@ mod oauthbearer;
 mod offset_reset;
 mod rows;
 mod sasl;
+mod shares;
 mod tls;
 mod values;
 

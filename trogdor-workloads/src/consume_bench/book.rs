@@ -1,32 +1,34 @@
 //! What a consumer has received so far, and what all of them have together. Written by one consuming
 //! thread per batch, read once a second.
 
-use super::status::ConsumerStatus;
+use super::status::{ConsumerStatus, ShareFigures};
 use crate::latency::Latencies;
 use crate::record_processor::Ages;
 
 /// The book of one consumer.
 #[derive(Debug, Clone)]
-pub(super) struct Book {
-    pub(super) assigned: Vec<String>,
-    pub(super) received: u64,
-    pub(super) bytes: u64,
+pub(crate) struct Book {
+    pub(crate) assigned: Vec<String>,
+    pub(crate) received: u64,
+    pub(crate) bytes: u64,
     /// Time between batches, once per record, as the original counts it.
-    pub(super) gaps: Latencies,
-    pub(super) delivery: Latencies,
-    pub(super) negative: u64,
-    pub(super) ages: Option<Ages>,
+    pub(crate) gaps: Latencies,
+    pub(crate) delivery: Latencies,
+    pub(crate) negative: u64,
+    pub(crate) ages: Option<Ages>,
     /// Records by topic and partition; few enough to look through, and mostly the last one again.
     by_partition: Vec<(String, i32, u64)>,
     last_partition: usize,
     /// From the first poll to the last record.
-    pub(super) elapsed_ns: u64,
-    pub(super) ended_early: Option<String>,
-    pub(super) last_trouble: Option<String>,
+    pub(crate) elapsed_ns: u64,
+    pub(crate) ended_early: Option<String>,
+    pub(crate) last_trouble: Option<String>,
+    /// What only members of share groups count.
+    pub(crate) share: Option<ShareFigures>,
 }
 
 impl Book {
-    pub(super) fn new(ages: Option<Ages>) -> Book {
+    pub(crate) fn new(ages: Option<Ages>) -> Book {
         Book {
             assigned: Vec::new(),
             received: 0,
@@ -40,12 +42,20 @@ impl Book {
             elapsed_ns: 0,
             ended_early: None,
             last_trouble: None,
+            share: None,
         }
+    }
+
+    /// Adds how long records of one timestamp were on their way.
+    pub(crate) fn delivered(&mut self, made_ms: i64, records: u64, now_ms: i64) {
+        let latency_ms = now_ms.saturating_sub(made_ms);
+        self.negative += if latency_ms < 0 { records } else { 0 };
+        self.delivery.record_many_ns((latency_ms.max(0) as u64).saturating_mul(1_000_000), records);
     }
 
     /// Adds what another consumer has received. Where several read one partition, the one that came
     /// farthest counts for what is unique: they all read it from the same start.
-    pub(super) fn add(&mut self, other: &Book) {
+    pub(crate) fn add(&mut self, other: &Book) {
         self.assigned.extend(
             other.assigned.iter().filter(|p| !self.assigned.contains(p)).cloned().collect::<Vec<_>>(),
         );
@@ -64,10 +74,13 @@ impl Book {
             *most = (*most).max(*count);
         }
         self.elapsed_ns = self.elapsed_ns.max(other.elapsed_ns);
+        if let Some(more) = &other.share {
+            self.share.get_or_insert_default().add(more);
+        }
     }
 
     /// The count of one partition; it allocates only for one that was not seen before.
-    pub(super) fn partition(&mut self, topic: &str, partition: i32) -> &mut u64 {
+    pub(crate) fn partition(&mut self, topic: &str, partition: i32) -> &mut u64 {
         let is_it = |(name, number, _): &(String, i32, u64)| *number == partition && name == topic;
         if !self.by_partition.get(self.last_partition).is_some_and(is_it) {
             self.last_partition = self.by_partition.iter().position(is_it).unwrap_or_else(|| {
@@ -79,11 +92,11 @@ impl Book {
     }
 
     /// Records that no two consumers share.
-    pub(super) fn unique(&self) -> u64 {
+    pub(crate) fn unique(&self) -> u64 {
         self.by_partition.iter().map(|(_, _, count)| count).sum()
     }
 
-    pub(super) fn status(&self) -> ConsumerStatus {
+    pub(crate) fn status(&self) -> ConsumerStatus {
         ConsumerStatus {
             assigned_partitions: bounded(&self.assigned),
             total_messages_received: self.received,
@@ -102,6 +115,7 @@ impl Book {
                 0 => 0.0,
                 ns => (self.received as f64 / (ns as f64 / 1e9) * 10.0).round() / 10.0,
             },
+            share: self.share,
             ended_early: self.ended_early.clone(),
             last_trouble: self.last_trouble.clone(),
             warnings: Vec::new(),

@@ -1,12 +1,13 @@
 //! The hot loop of one consumer: wait for a batch, count it, keep the pace. It runs on a thread of
 //! its own and shares its book and its stop flag. Which topics there are was settled before.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rdkafka::Offset;
 
 use super::book::Book;
+use super::running::lock;
 use crate::client_config::Translated;
 use crate::clock::{Stopwatch, wall_ms};
 use crate::consumer_errors::fatal;
@@ -100,11 +101,7 @@ impl Consuming {
     fn allowed(&self, now_ns: u64) -> u64 {
         let batch_max = u64::from(self.job.translated.ours.max_poll_records.max(1));
         let wanted = (self.job.messages_max - self.received).min(batch_max);
-        let due = |index: u64| self.job.pace.due_ns(index).is_none_or(|due_ns| due_ns <= now_ns);
-        match self.job.pace {
-            Pace::Unlimited => wanted,
-            Pace::PerSecond(_) => (0..wanted).take_while(|n| due(self.received + n)).count() as u64,
-        }
+        self.job.pace.due_count(self.received, wanted, now_ns)
     }
 
     /// Sleeps until the next record is due, or for the time of a poll.
@@ -168,10 +165,6 @@ impl Consuming {
     }
 }
 
-fn lock(book: &Mutex<Book>) -> MutexGuard<'_, Book> {
-    book.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Enters the records of one batch. What is the same for neighbours is entered once for all of them.
 struct Entry<'b, 'r> {
     book: &'b mut Book,
@@ -208,9 +201,7 @@ impl<'r> Entry<'_, 'r> {
     fn end_run(&mut self) {
         let Some(Run { first, timestamp_ms, records }) = self.run.take() else { return };
         if let Some(made_ms) = timestamp_ms {
-            let latency_ms = self.now_ms.saturating_sub(made_ms);
-            self.book.negative += if latency_ms < 0 { records } else { 0 };
-            self.book.delivery.record_many_ns((latency_ms.max(0) as u64).saturating_mul(1_000_000), records);
+            self.book.delivered(made_ms, records, self.now_ms);
         }
         *self.book.partition(first.topic(), first.partition()) += records;
     }

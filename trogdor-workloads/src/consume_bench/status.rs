@@ -44,13 +44,17 @@ pub struct ConsumerStatus {
     pub delivery_latency: LatencySummary,
     /// Records whose timestamp lies in the future: the clocks of the hosts differ.
     pub negative_delivery_latencies: u64,
-    /// Records, each counted once; only for all together, and only where every consumer reads everything.
+    /// Records, each counted once; only for all together, and only where every consumer reads everything, or
+    /// where members of a share group accept them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unique_messages: Option<u64>,
     /// From the first poll to the last record so far, milliseconds.
     pub elapsed_ms: u64,
     /// Records per second over that time.
     pub messages_per_sec: f64,
+    /// What only members of share groups count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<ShareFigures>,
     /// Why fewer records than wanted were received, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_early: Option<String>,
@@ -60,4 +64,40 @@ pub struct ConsumerStatus {
     /// What is not as the spec says, or means something else here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+}
+
+/// What members of share groups count: records that were lent again, and what became of their verdicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ShareFigures {
+    /// Records received that somebody had been lent before.
+    pub redeliveries: u64,
+    /// Records that are done with, as brokers have confirmed.
+    pub accepted: u64,
+    /// Records given back for another delivery, as brokers have confirmed.
+    pub released: u64,
+    /// Records that nobody shall get again, as brokers have confirmed.
+    pub rejected: u64,
+    /// Records judged too late: their lock had ended, or the broker had taken them back. They are delivered again.
+    pub refused: u64,
+    /// Records of which nobody knows whether the broker has heard the verdict: the connection ended first.
+    pub unknown: u64,
+    /// Records whose lock ended before they were handed out. They are delivered again.
+    pub lock_expiries: u64,
+    /// Acceptances beyond the first one of a record; not 0 only if a broker breaks its promise. For all together.
+    pub accepted_twice: u64,
+}
+
+impl ShareFigures {
+    /// Adds what another member has counted.
+    pub(crate) fn add(&mut self, other: &ShareFigures) {
+        self.redeliveries += other.redeliveries;
+        self.accepted += other.accepted;
+        self.released += other.released;
+        self.rejected += other.rejected;
+        self.refused += other.refused;
+        self.unknown += other.unknown;
+        self.lock_expiries += other.lock_expiries;
+        self.accepted_twice += other.accepted_twice;
+    }
 }

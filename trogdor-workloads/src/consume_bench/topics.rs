@@ -2,17 +2,22 @@
 //! every expanded name is checked, and every range is expanded.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use trogdor_core::{Clock, WorkerContext};
+
+use crate::topic_admin::{KafkaAdmin, TopicAdmin as _, Unanswered};
+use crate::topic_setup::tell;
 use crate::topics::{MAX_NAMES, expand_all};
 
 /// Topic → the partitions that were named; none means all of them.
-pub(super) type Wanted = BTreeMap<String, Vec<i32>>;
+pub(crate) type Wanted = BTreeMap<String, Vec<i32>>;
 
 /// Expands patterns such as `foo[1-3]:[0-4]`.
 ///
 /// # Errors
 /// One sentence per entry that is no topic and no `topic:partition`.
-pub(super) fn wanted(patterns: &[String]) -> Result<Wanted, Vec<String>> {
+pub(crate) fn wanted(patterns: &[String]) -> Result<Wanted, Vec<String>> {
     let mut wanted = Wanted::new();
     let mut problems = Vec::new();
     let mut names = 0;
@@ -51,6 +56,39 @@ fn topic_and_partition(name: &str) -> Option<(&str, Option<i32>)> {
             let partition = partition.parse().ok().filter(|_| digits)?;
             (!topic.is_empty()).then_some((topic, Some(partition)))
         }
+    }
+}
+
+/// How long topics that are not there are waited for; Java's clients wait as long for an answer.
+const TOPIC_LIMIT: Duration = Duration::from_secs(60);
+const TOPIC_PAUSE: Duration = Duration::from_millis(100);
+
+/// Waits until a topic is there, and answers its partitions.
+///
+/// # Errors
+/// It is not there in time.
+pub(crate) async fn wait_for_topic(
+    admin: &KafkaAdmin,
+    topic: &str,
+    ctx: &WorkerContext,
+) -> Result<Vec<i32>, String> {
+    let what = format!("Waiting for topic {topic}, for at most {} s", TOPIC_LIMIT.as_secs());
+    tell(ctx, admin, &what, look_for_topic(admin, topic, &*ctx.clock)).await
+}
+
+async fn look_for_topic(admin: &KafkaAdmin, topic: &str, clock: &dyn Clock) -> Result<Vec<i32>, String> {
+    let since_ms = clock.now().mono_ms;
+    loop {
+        let reason = match admin.replicas(topic).await {
+            Ok(Some(partitions)) => return Ok(partitions.into_keys().collect()),
+            Ok(None) => "the cluster does not know it".to_owned(),
+            Err(Unanswered::Yet(reason)) => reason,
+            Err(Unanswered::ForGood(reason)) => return Err(reason),
+        };
+        if clock.now().mono_ms - since_ms >= TOPIC_LIMIT.as_millis() as u64 {
+            return Err(format!("topic {topic:?} is not there after {} s: {reason}", TOPIC_LIMIT.as_secs()));
+        }
+        tokio::time::sleep(TOPIC_PAUSE).await;
     }
 }
 

@@ -1,10 +1,10 @@
 //! SASL: the mechanism, the login module that it asks for, and user names with passwords (PLAIN, SCRAM). There
 //! is deliberately no login file as Java has one for the whole process: the spec says it all.
 
-use super::super::SaslCredentials;
 use super::super::draft::Draft;
 use super::super::jaas::{self, LoginModule};
 use super::super::secrets::HIDDEN;
+use super::super::{Role, SaslCredentials, share};
 use super::{kerberos, oauthbearer, oidc, refuse_class};
 
 const PLAIN_MODULE: &str = "org.apache.kafka.common.security.plain.PlainLoginModule";
@@ -47,6 +47,12 @@ fn refuse_classes(draft: &mut Draft, mechanism: &str) {
 }
 
 fn log_in(draft: &mut Draft, mechanism: &str) -> Result<(), String> {
+    if draft.role == Role::ShareConsumer && !share::MECHANISMS.contains(&mechanism) {
+        return Err(format!(
+            "sasl.mechanism {mechanism} is not available to share consumers; use {}",
+            share::MECHANISMS.join(", ")
+        ));
+    }
     let (class, has_feature, feature) = match mechanism {
         "PLAIN" => (PLAIN_MODULE, true, ""),
         "SCRAM-SHA-256" | "SCRAM-SHA-512" => (SCRAM_MODULE, draft.features.ssl, "ssl"),

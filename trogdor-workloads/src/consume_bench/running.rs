@@ -1,0 +1,178 @@
+//! Consumers at work, each on a thread of its own: they are started, watched once a second, asked to stop, and
+//! summed up in the status. What one of them does with its records is its own business.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use trogdor_core::{StopReason, WorkerContext};
+
+use super::book::Book;
+use super::status::{ALL_CONSUMERS, ConsumeBenchStatus, ConsumerStatus};
+use crate::hot_thread::{HotThread, StopFlag};
+use crate::record_processor::Ages;
+use crate::share::Accepted;
+
+/// How many consumers a status shows one by one.
+const CONSUMERS_SHOWN: usize = 20;
+
+/// How it is known which records were received only once.
+pub(crate) enum Unique {
+    /// It is not.
+    NotKnown,
+    /// Every consumer reads everything from the same start, so the one that came farthest has it all.
+    Farthest,
+    /// By the records that members of a share group have accepted.
+    Accepted(Arc<Mutex<Accepted>>),
+}
+
+/// The consumers of a worker.
+pub(crate) struct Running {
+    flag: Arc<StopFlag>,
+    threads: Vec<HotThread>,
+    /// Client id → book.
+    books: Vec<(String, Arc<Mutex<Book>>)>,
+    unique: Unique,
+    notes: BTreeSet<String>,
+    warnings: Vec<String>,
+}
+
+/// A task ended while it waited for its topics. If that is the cluster's fault, it is an error.
+///
+/// # Errors
+/// The time was over, and the cluster had not answered.
+pub(crate) fn ended_before_the_first(
+    ctx: &WorkerContext,
+    messages_max: i64,
+    reason: StopReason,
+    last_trouble: Option<String>,
+) -> Result<(), String> {
+    let text = format!("ended before the first of {messages_max} messages");
+    let result = match &last_trouble {
+        Some(trouble) if reason == StopReason::TimeUp => Err(format!("{text}; {trouble}")),
+        _ => Ok(()),
+    };
+    let all = ConsumerStatus { ended_early: Some(text), last_trouble, ..ConsumerStatus::default() };
+    ctx.status.set(ConsumeBenchStatus::from([(ALL_CONSUMERS.to_owned(), all)]));
+    result
+}
+
+impl Running {
+    /// None yet.
+    pub(crate) fn new(unique: Unique) -> Running {
+        Running {
+            flag: Arc::default(),
+            threads: Vec::new(),
+            books: Vec::new(),
+            unique,
+            notes: BTreeSet::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Starts one more, which writes the book that `work` is made with.
+    ///
+    /// # Errors
+    /// There is no thread for it.
+    pub(crate) fn start<W>(
+        &mut self,
+        thread: &str,
+        client_id: String,
+        ages: Option<Ages>,
+        work: impl FnOnce(Arc<Mutex<Book>>) -> W,
+    ) -> Result<(), String>
+    where
+        W: FnOnce(&StopFlag) -> Result<(), String> + Send + 'static,
+    {
+        let book = Arc::new(Mutex::new(Book::new(ages)));
+        self.books.push((client_id, book.clone()));
+        self.threads.push(HotThread::spawn(thread, self.flag.clone(), work(book))?);
+        Ok(())
+    }
+
+    /// Notes what became of a consumer's properties; the same for all is said once.
+    pub(crate) fn note(&mut self, notes: &[String]) {
+        self.notes.extend(notes.iter().map(|note| format!("consumer: {note}")));
+    }
+
+    /// Adds a warning to the status.
+    pub(crate) fn warn(&mut self, warning: impl Into<String>) {
+        self.warnings.push(warning.into());
+    }
+
+    /// Gathers figures until all consumers have ended; the first error ends the others.
+    ///
+    /// # Errors
+    /// That of the first consumer that failed.
+    pub(crate) async fn gather(mut self, ctx: &WorkerContext) -> Result<(), String> {
+        let mut threads = std::mem::take(&mut self.threads);
+        let mut ends: FuturesUnordered<_> = threads.iter_mut().map(HotThread::ended).collect();
+        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        ticks.tick().await;
+        let mut result = Ok(());
+        let mut stopping = false;
+        while !ends.is_empty() {
+            tokio::select! {
+                Some(ended) = ends.next() => if let Err(error) = ended {
+                    self.flag.stop();
+                    result = result.and(Err(error));
+                },
+                _ = ticks.tick() => ctx.status.set(self.status()),
+                _ = ctx.stop.stopped(), if !stopping => {
+                    stopping = true;
+                    self.flag.stop();
+                }
+            }
+        }
+        ctx.status.set(self.status());
+        result
+    }
+
+    fn status(&self) -> ConsumeBenchStatus {
+        let mut all = Book::new(None);
+        let mut status = ConsumeBenchStatus::new();
+        let (mut early, mut last_trouble) = (None, None);
+        for (client_id, book) in &self.books {
+            let book = lock(book);
+            all.add(&book);
+            let one = book.status();
+            early = early.or_else(|| one.ended_early.clone());
+            last_trouble = last_trouble.or_else(|| one.last_trouble.clone());
+            if status.len() < CONSUMERS_SHOWN {
+                status.insert(client_id.clone(), one);
+            }
+        }
+        let unique_messages = self.unique_of(&mut all);
+        let warnings = self.notes.iter().chain(&self.warnings).cloned().collect();
+        let mut warnings = crate::status::bounded(warnings);
+        let more = self.books.len() - status.len();
+        warnings.extend((more > 0).then(|| format!("{more} more consumers are counted in \"all\" only")));
+        let twice = all.share.map_or(0, |share| share.accepted_twice);
+        warnings.extend(
+            (twice > 0).then(|| format!("{twice} records were accepted twice: brokers broke their promise")),
+        );
+        let merged =
+            ConsumerStatus { unique_messages, warnings, ended_early: early, last_trouble, ..all.status() };
+        status.insert(ALL_CONSUMERS.to_owned(), merged);
+        status
+    }
+
+    fn unique_of(&self, all: &mut Book) -> Option<u64> {
+        match &self.unique {
+            Unique::NotKnown => None,
+            Unique::Farthest => Some(all.unique()),
+            Unique::Accepted(accepted) => {
+                let accepted = accepted.lock().unwrap_or_else(PoisonError::into_inner);
+                all.share.get_or_insert_default().accepted_twice = accepted.twice();
+                Some(accepted.unique())
+            }
+        }
+    }
+}
+
+/// A book to write or read in. A consumer that panicked in the middle of it has left it whole enough.
+pub(crate) fn lock(book: &Mutex<Book>) -> MutexGuard<'_, Book> {
+    book.lock().unwrap_or_else(PoisonError::into_inner)
+}
