@@ -60,18 +60,15 @@ const FIELDS: &[Field] = &[
         "",
         "the cluster, host:port[,host:port …]; Kafka 4.2 or later",
     ),
-    Field::new(
-        "targetMessagesPerSec",
-        Kind::Int,
-        "0",
-        "records per second and consumer; 0 or less means no limit",
-    ),
-    Field::new("maxMessages", Kind::Long, "0", "records that each consumer reads"),
+    Field::new("targetMessagesPerSec", Kind::Int, "0", "pace of each consumer; 0 or less means no limit")
+        .unit("records/s"),
+    Field::new("maxMessages", Kind::Long, "0", "how many each consumer reads").unit("records"),
     Field::new("shareGroup", Kind::Text, "share", "the share group"),
     Field::new("consumerConf", PROPERTIES, "{}", "properties of the consumers, by their Java names"),
     Field::new("commonClientConf", PROPERTIES, "{}", "properties of all clients, by their Java names"),
     Field::new("adminClientConf", PROPERTIES, "{}", "properties of the admin client, by their Java names"),
-    Field::new("threadsPerWorker", Kind::Int, "1", "number of consumers; less than 1 means 1"),
+    Field::new("threadsPerWorker", Kind::Int, "1", "how many read at a time; less than 1 means 1")
+        .unit("consumers"),
     Field::new("recordProcessor", Kind::Family(&RECORD_PROCESSOR), "", "what to do with each record"),
     Field::new("activeTopics", Kind::List(&Kind::Text), "", "topics, with ranges: foo[1-3]"),
     Field::new(
@@ -84,14 +81,16 @@ const FIELDS: &[Field] = &[
         "releaseEvery",
         Kind::Long,
         "0",
-        "ours: every n-th record of a consumer is given back, once, instead of accepted; 0 for none",
-    ),
+        "ours: from one record that a consumer gives back, once, instead of accepting it to the next; 0 for none",
+    )
+    .unit("records"),
     Field::new(
         "rejectEvery",
         Kind::Long,
         "0",
-        "ours: every n-th record of a consumer is rejected instead of accepted; 0 for none",
-    ),
+        "ours: from one record that a consumer rejects instead of accepting it to the next; 0 for none",
+    )
+    .unit("records"),
 ];
 
 static TABLE: Object = Object::new("ShareConsumeBenchSpec", FIELDS);
