@@ -1,27 +1,37 @@
 //! Share groups against real brokers: who gets which record, how often, what became of it, and what happens
 //! when members or brokers go away.
 
-use serde_json::json;
-use trogdor::workloads::{
-    ALL_CONSUMERS, ConsumeBenchStatus, ConsumerStatus, PartitionsSpec, PayloadGenerator, ProduceBenchSpec,
-    ShareConsumeBenchSpec, ShareFigures, TopicsSpec,
-};
-use trogdor_core::{Cluster, TaskResult};
-use trogdor_lab::Kafka;
+use std::time::Duration;
 
-use crate::support::{kafka, topic};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use trogdor::workloads::{
+    ALL_CONSUMERS, ConsumeBenchStatus, ConsumerStatus, JavaProperties, PartitionsSpec, PayloadGenerator,
+    ProduceBenchSpec, RecordProcessor, ShareConsumeBenchSpec, ShareFigures, TopicsSpec, TransactionGenerator,
+};
+use trogdor_core::api::CoordinatorApi as _;
+use trogdor_core::{Cluster, TaskResult};
+use trogdor_lab::{JavaTool, Kafka, free_port};
+
+use crate::support::{Daemon, LIMIT, http, kafka, platform, topic};
 
 fn cluster() -> Cluster {
     trogdor::cluster().unwrap().start()
 }
 
-/// Fills topics with records of 4 byte keys and 512 byte values.
-async fn fill(kafka: &Kafka, pattern: &str, partitions: i32, messages: i64, codec: &str) {
+fn conf(pairs: &[(&str, &str)]) -> JavaProperties {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// Records of 4 byte keys and 512 byte values.
+fn filling(kafka: &Kafka, topic: &str, partitions: i32, messages: i64) -> ProduceBenchSpec {
     let mut topics = TopicsSpec::default();
     let spec =
         PartitionsSpec { num_partitions: partitions, replication_factor: 1, ..PartitionsSpec::default() };
-    topics.topics.insert(pattern.to_owned(), spec);
-    let spec = ProduceBenchSpec {
+    topics.topics.insert(topic.to_owned(), spec);
+    ProduceBenchSpec {
         duration_ms: 60_000,
         producer_node: "node0".to_owned(),
         bootstrap_servers: kafka.bootstrap().to_owned(),
@@ -29,21 +39,23 @@ async fn fill(kafka: &Kafka, pattern: &str, partitions: i32, messages: i64, code
         max_messages: messages,
         active_topics: topics,
         value_generator: PayloadGenerator::default_value(),
-        producer_conf: [("compression.type".to_owned(), codec.to_owned())].into(),
         ..ProduceBenchSpec::default()
-    };
-    cluster().run(&spec).await.unwrap().ok().unwrap();
+    }
+}
+
+async fn fill(kafka: &Kafka, topic: &str, partitions: i32, messages: i64) {
+    cluster().run(&filling(kafka, topic, partitions, messages)).await.unwrap().ok().unwrap();
 }
 
 /// Reads a topic from its beginning, as a group of the same name.
-fn spec(kafka: &Kafka, topic: &str, messages: i64) -> ShareConsumeBenchSpec {
+fn reading(kafka: &Kafka, topic: &str, messages: i64) -> ShareConsumeBenchSpec {
     ShareConsumeBenchSpec {
         duration_ms: 60_000,
         consumer_node: "node0".to_owned(),
         bootstrap_servers: kafka.bootstrap().to_owned(),
         max_messages: messages,
         share_group: topic.to_owned(),
-        share_group_conf: [("share.auto.offset.reset".to_owned(), "earliest".to_owned())].into(),
+        share_group_conf: conf(&[("share.auto.offset.reset", "earliest")]),
         active_topics: vec![topic.to_owned()],
         ..ShareConsumeBenchSpec::default()
     }
@@ -54,16 +66,20 @@ async fn run(spec: &ShareConsumeBenchSpec) -> TaskResult {
 }
 
 /// The entry of all members.
-fn all(result: TaskResult) -> ConsumerStatus {
-    let mut status: ConsumeBenchStatus = result.ok().unwrap().status().unwrap();
+async fn read(spec: &ShareConsumeBenchSpec) -> ConsumerStatus {
+    let mut status: ConsumeBenchStatus = run(spec).await.ok().unwrap().status().unwrap();
     status.remove(ALL_CONSUMERS).unwrap()
+}
+
+fn accepted(records: u64) -> Option<ShareFigures> {
+    Some(ShareFigures { accepted: records, ..ShareFigures::default() })
 }
 
 #[tokio::test]
 async fn one_member_accepts_every_record_once_and_ends_with_the_last_one() {
     let (kafka, topic) = (kafka().await, topic("share"));
-    fill(kafka, &topic, 3, 600, "none").await;
-    let result = run(&spec(kafka, &topic, 600)).await.ok().unwrap();
+    fill(kafka, &topic, 3, 600).await;
+    let result = run(&reading(kafka, &topic, 600)).await.ok().unwrap();
     let status: ConsumeBenchStatus = result.status().unwrap();
     let id = format!("consumer.{}-0", result.id);
     for name in [id.as_str(), ALL_CONSUMERS] {
@@ -73,22 +89,311 @@ async fn one_member_accepts_every_record_once_and_ends_with_the_last_one() {
         assert_eq!(member.assigned_partitions.len(), 3, "{name}");
         assert_eq!(member.delivery_latency.count, 600, "{name}");
         assert_eq!(member.ended_early, None, "{name}");
-        assert_eq!(member.share, Some(ShareFigures { accepted: 600, ..ShareFigures::default() }), "{name}");
+        assert_eq!(member.share, accepted(600), "{name}");
     }
     assert_eq!(status[ALL_CONSUMERS].unique_messages, Some(600));
+    // The last record, not the end time, ends it.
     let ran_ms = result.state.done_ms() - result.state.started_ms();
-    println!("{}", json!({"ran_ms": ran_ms, "all": status[ALL_CONSUMERS]}));
+    assert!(ran_ms < 30_000, "{ran_ms}");
+
+    // Kafka's own tool sees that the member has left, and that nothing is left to read.
+    let describe = |what: &'static str| {
+        let args = ["--bootstrap-server", kafka.bootstrap(), "--describe", "--group", &topic, what];
+        let args: Vec<String> =
+            args.iter().filter(|arg| !arg.is_empty()).map(|arg| (*arg).to_owned()).collect();
+        JavaTool::run("4.3.1", "org.apache.kafka.tools.consumer.group.ShareGroupCommand", args)
+    };
+    let (state, offsets) = (describe("--state").await.unwrap().stdout, describe("").await.unwrap().stdout);
+    let row = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let state = state.lines().map(row).find(|row| row.first() == Some(&topic)).expect("the group is there");
+    assert_eq!(state[3..], ["Empty", "0"], "{state:?}");
+    let lags: Vec<_> = offsets.lines().map(row).filter(|row| row.first() == Some(&topic)).collect();
+    assert_eq!(lags.iter().filter(|row| row[4] == "0").count(), 3, "{lags:?}");
 }
 
 #[tokio::test]
 async fn members_share_and_no_record_is_accepted_twice() {
     let (kafka, topic) = (kafka().await, topic("share-three"));
-    fill(kafka, &topic, 4, 3000, "none").await;
+    fill(kafka, &topic, 4, 3000).await;
+    // Each would read all; together they get no more than there is, and the end time ends them.
     let spec =
-        ShareConsumeBenchSpec { threads_per_worker: 3, duration_ms: 8_000, ..spec(kafka, &topic, 3000) };
-    let result = run(&spec).await;
-    println!("{}", serde_json::to_string(&result.state).unwrap());
-    let all = all(result);
+        ShareConsumeBenchSpec { threads_per_worker: 3, duration_ms: 6_000, ..reading(kafka, &topic, 3000) };
+    let all = read(&spec).await;
     assert_eq!((all.total_messages_received, all.unique_messages), (3000, Some(3000)), "{all:?}");
-    assert_eq!(all.share, Some(ShareFigures { accepted: 3000, ..ShareFigures::default() }));
+    assert_eq!(all.share, accepted(3000));
+    assert_eq!(all.assigned_partitions.len(), 4);
+    assert!(all.ended_early.is_some());
+}
+
+#[tokio::test]
+async fn released_records_come_again_and_rejected_ones_never() {
+    let (kafka, topic) = (kafka().await, topic("share-verdicts"));
+    fill(kafka, &topic, 1, 100).await;
+    let spec = ShareConsumeBenchSpec { release_every: 10, ..reading(kafka, &topic, 110) };
+    let all = read(&spec).await;
+    let expected = ShareFigures { redeliveries: 10, accepted: 100, released: 10, ..ShareFigures::default() };
+    assert_eq!((all.share, all.unique_messages), (Some(expected), Some(100)));
+
+    fill(kafka, &topic, 1, 100).await;
+    let spec = ShareConsumeBenchSpec { reject_every: 10, ..reading(kafka, &topic, 100) };
+    let all = read(&spec).await;
+    let expected = ShareFigures { accepted: 90, rejected: 10, ..ShareFigures::default() };
+    assert_eq!((all.share, all.unique_messages), (Some(expected), Some(90)));
+    let spec = ShareConsumeBenchSpec { duration_ms: 2500, ..reading(kafka, &topic, 1) };
+    let none = read(&spec).await;
+    assert_eq!(none.total_messages_received, 0, "{none:?}");
+    assert_eq!(none.ended_early.as_deref(), Some("ended after 0 of 1 messages"));
+}
+
+#[tokio::test]
+async fn records_of_every_codec_and_of_transactions_are_read() {
+    let (kafka, name) = (kafka().await, topic("share-codecs"));
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        let spec = filling(kafka, &format!("{name}-{codec}"), 1, 200);
+        let spec = ProduceBenchSpec { producer_conf: conf(&[("compression.type", codec)]), ..spec };
+        cluster().run(&spec).await.unwrap().ok().unwrap();
+    }
+    // The ends of transactions take offsets, but are no records.
+    let transactions = TransactionGenerator::Uniform { messages_per_transaction: 20 };
+    let spec = filling(kafka, &format!("{name}-transactions"), 1, 200);
+    let spec = ProduceBenchSpec { transaction_generator: Some(transactions), ..spec };
+    cluster().run(&spec).await.unwrap().ok().unwrap();
+
+    let topics =
+        ["none", "gzip", "snappy", "lz4", "zstd", "transactions"].map(|kind| format!("{name}-{kind}"));
+    let spec = ShareConsumeBenchSpec { active_topics: topics.to_vec(), ..reading(kafka, &name, 1200) };
+    let all = read(&spec).await;
+    assert_eq!((all.total_bytes_received, all.share), (1200 * 516, accepted(1200)));
+}
+
+#[tokio::test]
+async fn a_pace_is_kept_and_ages_are_told() {
+    let (kafka, topic) = (kafka().await, topic("share-paced"));
+    let values = serde_json::from_value(json!({"type": "timestampConstant", "size": 20})).unwrap();
+    let spec = ProduceBenchSpec { value_generator: values, ..filling(kafka, &topic, 1, 200) };
+    cluster().run(&spec).await.unwrap().ok().unwrap();
+    let processor =
+        RecordProcessor::Timestamp { histogram_max_ms: 60_000, histogram_min_ms: 0, histogram_step_ms: 10 };
+    let spec = ShareConsumeBenchSpec {
+        target_messages_per_sec: 100,
+        record_processor: Some(processor),
+        ..reading(kafka, &topic, 150)
+    };
+    let all = read(&spec).await;
+    // The last of 150 is due after 1.49 s; what was lent beyond them is given back.
+    assert!(all.elapsed_ms >= 1490, "{all:?}");
+    assert_eq!((all.total_messages_received, all.share), (150, accepted(150)));
+    let ages = all.record_processor_status.unwrap();
+    assert_eq!((ages.records, ages.records_without_timestamp), (150, 0));
+    let rest = read(&reading(kafka, &topic, 50)).await;
+    assert_eq!((rest.total_messages_received, rest.unique_messages), (50, Some(50)));
+}
+
+#[tokio::test]
+async fn a_topic_that_comes_late_is_waited_for() {
+    let (kafka, topic) = (kafka().await, topic("share-late"));
+    let cluster = cluster();
+    let id = cluster.create("foo", &reading(kafka, &topic, 10)).await.unwrap();
+    loop {
+        let state = cluster.coordinator().await_task(id.clone(), Duration::from_millis(20)).await.unwrap();
+        if state.status().as_str().is_some_and(|text| text.starts_with("Waiting for topic ")) {
+            break;
+        }
+        assert!(!state.is_done(), "{state:?}");
+    }
+    fill(kafka, &topic, 1, 10).await;
+    let status: ConsumeBenchStatus = cluster.wait(&id).await.unwrap().ok().unwrap().status().unwrap();
+    assert_eq!(status[ALL_CONSUMERS].share, accepted(10));
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_an_error_in_the_originals_words() {
+    let kafka = kafka().await;
+    let error = async |spec: ShareConsumeBenchSpec| run(&spec).await.error().map(str::to_owned);
+    let given = ShareConsumeBenchSpec {
+        consumer_conf: conf(&[("auto.offset.reset", "earliest"), ("session.timeout.ms", "9000")]),
+        ..reading(kafka, "foo", 1)
+    };
+    assert_eq!(
+        error(given).await.as_deref(),
+        Some("auto.offset.reset, session.timeout.ms cannot be set when using a share group.")
+    );
+    let nothing = ShareConsumeBenchSpec { active_topics: vec![], ..reading(kafka, "foo", 1) };
+    assert_eq!(error(nothing).await.as_deref(), Some("Consumer is not subscribed to any topics."));
+    let partition = reading(kafka, "foo:3", 1);
+    assert_eq!(
+        error(partition).await.as_deref(),
+        Some("Expanded topic name foo:3 is invalid: a share group reads whole topics")
+    );
+    let refused = ShareConsumeBenchSpec {
+        share_group_conf: conf(&[("share.auto.offset.reset", "sideways")]),
+        ..reading(kafka, "foo", 1)
+    };
+    let refused = error(refused).await.unwrap();
+    assert!(refused.contains("share.auto.offset.reset") && refused.contains("sideways"), "{refused}");
+    // A consumer group of that name is no share group.
+    let taken = topic("share-taken");
+    fill(kafka, &taken, 1, 1).await;
+    let spec = trogdor::workloads::ConsumeBenchSpec {
+        duration_ms: 60_000,
+        consumer_node: "node0".to_owned(),
+        bootstrap_servers: kafka.bootstrap().to_owned(),
+        max_messages: 1,
+        consumer_group: taken.clone(),
+        active_topics: vec![taken.clone()],
+        ..Default::default()
+    };
+    cluster().run(&spec).await.unwrap().ok().unwrap();
+    let clash = error(reading(kafka, &taken, 1)).await.unwrap();
+    assert!(clash.contains(&taken), "{clash}");
+}
+
+#[tokio::test]
+async fn clusters_without_share_groups_are_named_and_the_newest_works() {
+    let old = Kafka::start("3.9.2").await.unwrap();
+    let error = run(&reading(&old, "foo", 1)).await.error().unwrap().to_owned();
+    let expected = format!(
+        "share group \"foo\": broker {}: it has no share groups; they need Kafka 4.2 or later",
+        old.bootstrap()
+    );
+    assert_eq!(error, expected);
+    old.stop().await.unwrap();
+
+    let new = Kafka::start("4.4.0").await.unwrap();
+    let topic = topic("share-newest");
+    fill(&new, &topic, 2, 200).await;
+    assert_eq!(read(&reading(&new, &topic, 200)).await.share, accepted(200));
+    let args = ["--bootstrap-server", new.bootstrap(), "downgrade", "--feature", "share.version=0"];
+    JavaTool::run("4.3.1", "org.apache.kafka.tools.FeatureCommand", args).await.unwrap();
+    let error = run(&reading(&new, &topic, 1)).await.error().unwrap().to_owned();
+    assert!(
+        error.contains("share groups are switched off in its cluster, feature share.version is 0"),
+        "{error}"
+    );
+}
+
+/// An agent as a process of its own, with one worker.
+struct Agent {
+    daemon: Daemon,
+    _folder: TempDir,
+}
+
+impl Agent {
+    async fn start(spec: &ShareConsumeBenchSpec) -> Agent {
+        let folder = tempfile::tempdir().unwrap();
+        let config = platform(folder.path(), &[("node0", Some(free_port().unwrap()), None)]);
+        let daemon = Daemon::start("agent", &config, "node0", &[]).await;
+        let (_, status) = http(&daemon.target(), "GET", "/agent/status", "").await;
+        let status: Value = serde_json::from_str(&status).unwrap();
+        let mut spec = serde_json::to_value(spec).unwrap();
+        // Without a coordinator nobody else says what time it is.
+        spec["startMs"] = status["serverStartMs"].clone();
+        spec["class"] = json!(trogdor::workloads::SHARE_CONSUME_BENCH);
+        let body = json!({"workerId": 1, "taskId": "share", "spec": spec}).to_string();
+        let (code, answer) = http(&daemon.target(), "POST", "/agent/worker/create", &body).await;
+        assert_eq!(code, 200, "{answer}");
+        Agent { daemon, _folder: folder }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.daemon.pid().cast_signed()), signal).unwrap();
+    }
+
+    /// The entry of all members, as soon as it is as wanted.
+    async fn until(&self, mut wanted: impl FnMut(&ConsumerStatus) -> bool) -> ConsumerStatus {
+        let looking = async {
+            loop {
+                let (_, status) = http(&self.daemon.target(), "GET", "/agent/status", "").await;
+                let status: Value = serde_json::from_str(&status).unwrap();
+                let worker = &status["workers"]["1"];
+                assert_eq!(worker.get("error").and_then(Value::as_str).unwrap_or_default(), "", "{status}");
+                let all = serde_json::from_value(worker["status"][ALL_CONSUMERS].clone());
+                if let Ok(all) = all
+                    && wanted(&all)
+                {
+                    return all;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, looking).await.expect("it comes to that")
+    }
+}
+
+#[tokio::test]
+async fn records_of_a_killed_member_go_to_others() {
+    let (kafka, topic) = (kafka().await, topic("share-killed"));
+    fill(kafka, &topic, 1, 100).await;
+    let slow = ShareConsumeBenchSpec { target_messages_per_sec: 10, ..reading(kafka, &topic, 100) };
+    let agent = Agent::start(&slow).await;
+    let before = agent.until(|all| all.total_messages_received > 0).await;
+    agent.signal(Signal::SIGKILL);
+    // It was lent all of them, and has accepted no more than it had received when it was looked at, or soon after.
+    assert!(before.total_messages_received < 50, "{before:?}");
+    let all = read(&reading(kafka, &topic, 50)).await;
+    assert_eq!((all.unique_messages, all.share.unwrap().redeliveries), (Some(50), 50), "{all:?}");
+}
+
+#[tokio::test]
+async fn a_frozen_member_loses_its_records_when_their_locks_end() {
+    let kafka = Kafka::builder("4.3.1").config("group.share.min.record.lock.duration.ms", "1000").start();
+    let (kafka, topic) = (kafka.await.unwrap(), topic("share-frozen"));
+    fill(&kafka, &topic, 1, 100).await;
+    let mut slow = reading(&kafka, &topic, 1000);
+    slow.target_messages_per_sec = 20;
+    slow.share_group_conf.insert("share.record.lock.duration.ms".to_owned(), "2000".to_owned());
+    let agent = Agent::start(&slow).await;
+    agent.until(|all| all.total_messages_received > 0).await;
+    agent.signal(Signal::SIGSTOP);
+    // Its connections stay, so only the end of the locks can free the records.
+    let other = ShareConsumeBenchSpec {
+        share_group_conf: slow.share_group_conf.clone(),
+        ..reading(&kafka, &topic, 50)
+    };
+    let other = read(&other).await;
+    assert_eq!((other.unique_messages, other.share.unwrap().redeliveries), (Some(50), 50), "{other:?}");
+    agent.signal(Signal::SIGCONT);
+    let share = |all: &ConsumerStatus| all.share.unwrap_or_default();
+    let slow = agent.until(|all| share(all).accepted >= 50).await;
+    assert_eq!(
+        (share(&slow).accepted, slow.unique_messages),
+        (50, Some(50)),
+        "together they have them all, once"
+    );
+    assert!(share(&slow).lock_expiries + share(&slow).refused > 0, "{slow:?}");
+}
+
+#[tokio::test]
+async fn a_broker_that_is_killed_and_comes_back_loses_nothing() {
+    let kafka = Kafka::builder("4.3.1")
+        .config("broker.session.timeout.ms", "2000")
+        .config("broker.heartbeat.interval.ms", "500");
+    let (mut kafka, topic) = (kafka.start().await.unwrap(), topic("share-restart"));
+    fill(&kafka, &topic, 3, 900).await;
+    let spec = ShareConsumeBenchSpec {
+        threads_per_worker: 2,
+        target_messages_per_sec: 100,
+        ..reading(&kafka, &topic, 10_000)
+    };
+    let cluster = cluster();
+    let id = cluster.create("foo", &spec).await.unwrap();
+    let until = async |wanted: &dyn Fn(&ConsumerStatus) -> bool| loop {
+        let state = cluster.coordinator().await_task(id.clone(), Duration::from_millis(50)).await.unwrap();
+        assert!(!state.is_done(), "{state:?}");
+        let status: Result<ConsumeBenchStatus, _> = serde_json::from_value(state.status().clone());
+        if let Some(all) = status.ok().and_then(|mut status| status.remove(ALL_CONSUMERS))
+            && wanted(&all)
+        {
+            return all;
+        }
+    };
+    until(&|all| all.unique_messages >= Some(100)).await;
+    kafka.kill().await.unwrap();
+    kafka.restart().await.unwrap();
+    // Of some nobody knows whether the broker had taken the verdict before it was killed.
+    let all = until(&|all| all.unique_messages.unwrap_or(0) + all.share.unwrap().unknown >= 900).await;
+    let share = all.share.unwrap();
+    assert_eq!(share.accepted_twice, 0, "{all:?}");
+    assert!(all.unique_messages <= Some(900), "{all:?}");
+    assert!(all.total_messages_received >= 900, "{all:?}");
 }

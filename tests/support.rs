@@ -75,8 +75,9 @@ pub async fn http(target: &str, method: &str, path: &str, body: &str) -> (u16, S
 
 /// A daemon of ours as a process; killed when dropped.
 pub struct Daemon {
-    /// Held so that they live as long as the daemon.
-    _process: (Child, Lines<BufReader<ChildStdout>>),
+    process: Child,
+    /// Held so that it lives as long as the daemon.
+    _stdout: Lines<BufReader<ChildStdout>>,
     port: u16,
 }
 
@@ -100,7 +101,12 @@ impl Daemon {
         let first = first.expect("it says where it listens");
         let port = first.trim_end_matches('.').rsplit(':').next().unwrap().parse();
         let port = port.unwrap_or_else(|_| panic!("no port in {first:?}"));
-        Daemon { _process: (child, lines), port }
+        Daemon { process: child, _stdout: lines, port }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.process.id().expect("it runs until it is dropped")
     }
 
     /// Where clients reach it.
