@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod cli;
+mod compatibility;
 mod configurable_producer;
 mod connection_stress;
 mod consume_bench;
