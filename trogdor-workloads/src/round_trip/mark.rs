@@ -2,13 +2,12 @@
 //! them: whose it is, which one, when it was due, and a checksum of both.
 
 use std::ffi::CStr;
-use std::hash::{DefaultHasher, Hasher as _};
 
 /// The header's name.
 pub(super) const HEADER: &CStr = c"trogdor";
 
 /// The length of the header's value.
-const BYTES: usize = 32;
+const BYTES: usize = 28;
 
 /// Whom records belong to: one run of one worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +20,7 @@ impl RunId {
     }
 }
 
-/// A record's mark: run id, index, due time and checksum, eight little-endian bytes each.
+/// A record's mark: run id, index and due time, eight little-endian bytes each, and four of the checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mark {
     pub(super) run: RunId,
@@ -29,7 +28,7 @@ pub(super) struct Mark {
     pub(super) index: u64,
     /// When it was due, by the run's stopwatch.
     pub(super) due_ns: u64,
-    checksum: u64,
+    checksum: u32,
 }
 
 impl Mark {
@@ -41,19 +40,20 @@ impl Mark {
     /// Reads a header.
     pub(super) fn read(header: &[u8]) -> Option<Mark> {
         let header: &[u8; BYTES] = header.try_into().ok()?;
-        let (numbers, _) = header.as_chunks();
-        let [run, index, due_ns, checksum] = [0, 1, 2, 3].map(|n| u64::from_le_bytes(numbers[n]));
-        Some(Mark { run: RunId(run), index, due_ns, checksum })
+        let (numbers, checksum) = header.split_last_chunk()?;
+        let (numbers, _) = numbers.as_chunks();
+        let [run, index, due_ns] = [0, 1, 2].map(|n| u64::from_le_bytes(numbers[n]));
+        Some(Mark { run: RunId(run), index, due_ns, checksum: u32::from_le_bytes(*checksum) })
     }
 
     /// As a header.
     pub(super) fn bytes(self) -> [u8; BYTES] {
         let mut bytes = [0; BYTES];
-        for (chunk, number) in
-            bytes.chunks_exact_mut(8).zip([self.run.0, self.index, self.due_ns, self.checksum])
-        {
+        let numbers = [self.run.0, self.index, self.due_ns];
+        for (chunk, number) in bytes.chunks_exact_mut(8).zip(numbers) {
             chunk.copy_from_slice(&number.to_le_bytes());
         }
+        bytes[24..].copy_from_slice(&self.checksum.to_le_bytes());
         bytes
     }
 
@@ -69,14 +69,10 @@ pub(super) fn key_of(index: u64) -> [u8; 4] {
     (index as u32).to_le_bytes()
 }
 
-/// It is read by the process that wrote it only, so any good function will do.
-fn checksum(run: RunId, index: u64, value: Option<&[u8]>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write_u64(run.0);
-    hasher.write_u64(index);
-    hasher.write_usize(value.map_or(usize::MAX, <[u8]>::len));
-    hasher.write(value.unwrap_or_default());
-    hasher.finish()
+/// CRC-32C of run id, index and value; of a null value, its complement.
+fn checksum(run: RunId, index: u64, value: Option<&[u8]>) -> u32 {
+    let of_record = crc32c::crc32c_append(crc32c::crc32c(&run.0.to_le_bytes()), &index.to_le_bytes());
+    value.map_or(!of_record, |value| crc32c::crc32c_append(of_record, value))
 }
 
 #[cfg(test)]

@@ -27,9 +27,9 @@ use crate::readiness::{Readiness, cause, fatal_error};
 use crate::trouble::Troubles;
 
 /// Records in flight; more of them cost time in the caches and nothing else.
-const IN_FLIGHT_MAX: usize = 20_000;
+const IN_FLIGHT_MAX: usize = 8_000;
 /// Records that are handed over between two looks at reports, stop flag and clock.
-const BURST_MAX: usize = 64;
+const BURST_MAX: usize = 32;
 /// A record is sent at most this often. Each attempt lasts up to the client's delivery time-out.
 const ATTEMPTS_MAX: u32 = 10;
 /// A record that failed waits this long for its next attempt, times the attempts so far.
@@ -146,8 +146,8 @@ impl Sender<'_> {
     fn send_burst(&mut self) -> Result<usize, String> {
         let book = self.job.book.clone();
         let mut sent = book.sent();
+        let now_ns = self.job.watch.elapsed_ns();
         for count in 0..BURST_MAX {
-            let now_ns = self.job.watch.elapsed_ns();
             let Some(attempt) = self.next_attempt(now_ns, &mut sent) else { return Ok(count) };
             if !self.send_one(attempt, now_ns, &mut sent)? {
                 return Ok(count);
