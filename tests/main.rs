@@ -21,4 +21,5 @@ mod security;
 mod share_groups;
 mod specs;
 mod support;
+mod trouble;
 mod workspace;

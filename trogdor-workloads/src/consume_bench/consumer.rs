@@ -18,6 +18,9 @@ use crate::pace::Pace;
 /// How long one poll waits; a stop is seen within it.
 const POLL_LIMIT: Duration = Duration::from_millis(50);
 
+/// How long the last commit may take; a tenth of it after a failure.
+const COMMIT_LIMIT: Duration = Duration::from_secs(5);
+
 /// What a consumer reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Source {
@@ -49,7 +52,7 @@ pub(super) fn consume(job: Job, flag: &StopFlag) -> Result<(), String> {
     let watch = Stopwatch::start();
     let mut consuming = Consuming { job, consumer, watch, last_batch_ns: 0, received: 0 };
     let result = consuming.run(flag).and_then(|()| consuming.check_contact());
-    consuming.finish();
+    consuming.finish(result.is_ok());
     result
 }
 
@@ -147,7 +150,7 @@ impl Consuming {
     }
 
     /// Commits what was read, as closing a Java consumer does, so that a short run leaves its mark.
-    fn finish(&self) {
+    fn finish(&self, is_well: bool) {
         self.note_assignment();
         if self.received < self.job.messages_max {
             let wanted = self.job.messages_max;
@@ -156,11 +159,13 @@ impl Consuming {
         }
         let commits =
             self.job.translated.librdkafka.get("enable.auto.commit").is_none_or(|value| value != "false");
-        if commits
-            && self.received > 0
-            && let Err(error) = self.consumer.commit()
-        {
+        if !commits || self.received == 0 {
+            return;
+        }
+        let limit = if is_well { COMMIT_LIMIT } else { COMMIT_LIMIT / 10 };
+        if let Err(error) = self.consumer.commit(limit) {
             tracing::warn!(%error, "the last offsets were not committed");
+            lock(&self.job.book).last_trouble = Some(format!("the last offsets were not committed: {error}"));
         }
     }
 }

@@ -3,6 +3,8 @@
 
 #![expect(unsafe_code, reason = "calls of the C interface")]
 
+mod leaving;
+
 use std::collections::VecDeque;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::marker::PhantomData;
@@ -17,6 +19,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::{RDKafkaRespErr, RDKafkaType};
 use rdkafka::{Offset, TopicPartitionList};
 
+use self::leaving::Leaving;
+use super::event::Event;
 use super::queue::Queue;
 use super::{error_code, log_level};
 use crate::client_config::Translated;
@@ -34,14 +38,29 @@ const TROUBLES_MAX: usize = 100;
 ///    [`take`](Self::take), and before the queue and the client are dropped; a [`Batch`] borrows the
 ///    consumer until then.
 /// 2. **No handle outlives the client.** Messages and queue are dropped before `client`, whose end
-///    leaves the group and waits for that.
+///    leaves the group and waits for that if the cluster answers.
 /// 3. **The callbacks' context outlives the client**, which holds it by a reference count and drops
 ///    it after its native part.
 pub(crate) struct BatchConsumer {
     // Dropped in this order, see the invariants.
     messages: Messages,
     queue: Queue,
-    client: Client<Context>,
+    client: Leaving<Context>,
+}
+
+/// How long the cluster may take to answer a consumer that is about to leave.
+const LAST_LOOK_LIMIT: Duration = Duration::from_secs(1);
+
+/// If something went wrong, it is seen whether the cluster answers: leaving a group waits for that.
+impl Drop for BatchConsumer {
+    fn drop(&mut self) {
+        if self.client.is_lost() || self.troubles().last().is_none() {
+            return;
+        }
+        if let Some((topic, _)) = self.assignment().first() {
+            self.reaches(topic, LAST_LOOK_LIMIT);
+        }
+    }
 }
 
 impl BatchConsumer {
@@ -70,7 +89,7 @@ impl BatchConsumer {
             Queue::own(rd_kafka_queue_get_consumer(client.native_ptr()))
         };
         let queue = queue.ok_or("a consumer needs a group.id")?;
-        Ok(BatchConsumer { messages: Messages(Vec::new()), queue, client })
+        Ok(BatchConsumer { messages: Messages(Vec::new()), queue, client: Leaving::new(client) })
     }
 
     /// Joins the group for these topics.
@@ -179,21 +198,38 @@ impl BatchConsumer {
         &self.client.context().troubles
     }
 
-    /// Whether the cluster answers within this time.
+    /// Whether the cluster answers within this time. If not, it is not waited for at the end either.
     pub(crate) fn reaches(&self, topic: &str, limit: Duration) -> bool {
-        self.client.fetch_metadata(Some(topic), limit).is_ok()
+        let is_there = self.client.fetch_metadata(Some(topic), limit).is_ok();
+        self.client.set_lost(!is_there);
+        is_there
     }
 
-    /// Commits what was taken so far, and waits for that. Nothing to commit is no error.
+    /// Commits what was taken so far, and waits for that, but not longer than this. Nothing to commit is no error.
     ///
     /// # Errors
-    /// What librdkafka says.
-    pub(crate) fn commit(&self) -> Result<(), String> {
-        // SAFETY: the client is valid; a null list stands for all that was taken.
-        let answer = unsafe { rd_kafka_commit(self.client.native_ptr(), ptr::null(), 0) };
-        match answer {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__NO_OFFSET => Ok(()),
-            answer => check(answer),
+    /// What librdkafka says, or that there was no answer in time.
+    pub(crate) fn commit(&self, limit: Duration) -> Result<(), String> {
+        // What is not answered would hold up the end.
+        if self.client.is_lost() {
+            return Err("the cluster does not answer".to_owned());
+        }
+        let limit_ms = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
+        let client = self.client.native_ptr();
+        // SAFETY: the client is valid, and the new queue ours until its drop at the end of this call. A null list
+        // stands for all that was taken, and without a callback the answer arrives as an event.
+        let answers = unsafe {
+            let answers = Queue::own(rd_kafka_queue_new(client)).expect("a new queue is never null");
+            check(rd_kafka_commit_queue(client, ptr::null(), answers.as_ptr(), None, ptr::null_mut()))?;
+            answers
+        };
+        let Some(event) = Event::poll(&answers, limit_ms) else {
+            self.client.set_lost(true);
+            return Err(format!("no answer within {limit_ms} ms"));
+        };
+        match event.error() {
+            RDKafkaErrorCode::NoError | RDKafkaErrorCode::NoOffset => Ok(()),
+            code => Err(code.to_string()),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::ptr::{self, NonNull};
 
 use rdkafka::bindings::*;
 use rdkafka::client::{Client, ClientContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::log_level;
 use super::queue::Queue;
@@ -47,6 +47,12 @@ impl Event {
     pub(super) fn kind(&self) -> i32 {
         // SAFETY: the event is valid until it is dropped.
         unsafe { rd_kafka_event_type(self.0.as_ptr()) }
+    }
+
+    /// What the answer to a request says went wrong.
+    pub(super) fn error(&self) -> RDKafkaErrorCode {
+        // SAFETY: any event has a code.
+        RDKafkaErrorCode::from(unsafe { rd_kafka_event_error(self.0.as_ptr()) })
     }
 
     /// Passes on what is not about records.

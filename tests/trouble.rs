@@ -1,0 +1,514 @@
+//! Workloads whose cluster is away, dies, comes back, deletes their topic, forbids what it allowed, or throws them out:
+//! each ends as its user would expect, in bounded time, with the cause in its error, and no record uncounted.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{ClientConfig, client::DefaultClientContext};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::sync::OnceCell;
+use trogdor::workloads::{
+    ALL_CONSUMERS, ConfigurableProducerSpec, ConfigurableProducerStatus, ConsumeBenchSpec,
+    ConsumeBenchStatus, JavaProperties, PartitionsSpec, PayloadGenerator, ProduceBenchSpec,
+    ProduceBenchStatus, RoundTripSpec, RoundTripStatus, ThroughputGenerator, TopicsSpec,
+    TransactionGenerator,
+};
+use trogdor_core::api::CoordinatorApi as _;
+use trogdor_core::{Cluster, TaskId, TaskResult, TaskSpec};
+use trogdor_lab::{Access, Kafka, Login, Operation, Resource, free_port};
+
+use crate::support::{LIMIT, topic};
+
+/// One secured broker for what does not kill it.
+async fn kafka() -> &'static Kafka {
+    static KAFKA: OnceCell<Kafka> = OnceCell::const_new();
+    KAFKA.get_or_init(secured).await
+}
+
+async fn secured() -> Kafka {
+    let fast = [("broker.session.timeout.ms", "1000"), ("broker.heartbeat.interval.ms", "300")];
+    let builder = Kafka::builder("4.3.1").secured(["alice", "bob"]);
+    let builder = fast.iter().fold(builder, |builder, (key, value)| builder.config(*key, *value));
+    let kafka = builder.start().await.unwrap();
+    for user in ["alice", "bob"] {
+        kafka.allow(user, Resource::Group("*"), &[Operation::Read]).await.unwrap();
+        let on = Resource::TransactionalId("*");
+        kafka.allow(user, on, &[Operation::Write, Operation::Describe]).await.unwrap();
+    }
+    kafka
+}
+
+/// Time-outs of seconds where the usual ones are minutes.
+const SHORT: [(&str, &str); 4] = [
+    ("request.timeout.ms", "1000"),
+    ("default.api.timeout.ms", "2000"),
+    ("reconnect.backoff.max.ms", "200"),
+    // librdkafka's own: how long a topic may be unknown to a broker.
+    ("librdkafka.topic.metadata.propagation.max.ms", "1000"),
+];
+const SHORT_PRODUCER: [(&str, &str); 2] = [("delivery.timeout.ms", "2000"), ("max.block.ms", "2000")];
+
+fn properties<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> JavaProperties {
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+fn plain(bootstrap: &str) -> Access {
+    Access { bootstrap: bootstrap.to_owned(), properties: Default::default() }
+}
+
+fn common(access: &Access) -> JavaProperties {
+    let own = access.properties.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let client = SHORT.into_iter().filter(|(key, _)| *key != "librdkafka.topic.metadata.propagation.max.ms");
+    properties(own.chain(client))
+}
+
+fn topics(name: &str) -> TopicsSpec {
+    let spec = PartitionsSpec { num_partitions: 1, replication_factor: 1, ..PartitionsSpec::default() };
+    TopicsSpec { topics: [(name.to_owned(), spec)].into() }
+}
+
+fn producing(access: &Access, topic: &str, per_sec: i32, messages: i64) -> ProduceBenchSpec {
+    ProduceBenchSpec {
+        duration_ms: 60_000,
+        producer_node: "node0".to_owned(),
+        bootstrap_servers: access.bootstrap.clone(),
+        common_client_conf: common(access),
+        producer_conf: properties(SHORT_PRODUCER.into_iter().chain([SHORT[3]])),
+        target_messages_per_sec: per_sec,
+        max_messages: messages,
+        active_topics: topics(topic),
+        ..ProduceBenchSpec::default()
+    }
+}
+
+fn round_trip(access: &Access, topic: &str, per_sec: i32, messages: i64) -> RoundTripSpec {
+    let producing = producing(access, topic, per_sec, messages);
+    RoundTripSpec {
+        duration_ms: producing.duration_ms,
+        client_node: "node0".to_owned(),
+        bootstrap_servers: producing.bootstrap_servers,
+        common_client_conf: producing.common_client_conf,
+        producer_conf: producing.producer_conf,
+        target_messages_per_sec: per_sec,
+        max_messages: messages,
+        active_topics: producing.active_topics,
+        ..RoundTripSpec::default()
+    }
+}
+
+fn configurable(access: &Access, topic: &str, duration_ms: i64) -> ConfigurableProducerSpec {
+    let producing = producing(access, topic, 0, 0);
+    let windows = ThroughputGenerator::Constant { messages_per_window: 10, window_size_ms: 100 };
+    ConfigurableProducerSpec {
+        duration_ms,
+        producer_node: "node0".to_owned(),
+        bootstrap_servers: producing.bootstrap_servers,
+        common_client_conf: producing.common_client_conf,
+        producer_conf: producing.producer_conf,
+        active_topic: producing.active_topics,
+        throughput_generator: Some(windows),
+        key_generator: Some(PayloadGenerator::default_key()),
+        value_generator: Some(PayloadGenerator::default_value()),
+        ..ConfigurableProducerSpec::default()
+    }
+}
+
+fn consuming(access: &Access, pattern: &str, group: &str, messages: i64) -> ConsumeBenchSpec {
+    ConsumeBenchSpec {
+        duration_ms: 60_000,
+        consumer_node: "node0".to_owned(),
+        bootstrap_servers: access.bootstrap.clone(),
+        common_client_conf: common(access),
+        max_messages: messages,
+        consumer_group: group.to_owned(),
+        active_topics: vec![pattern.to_owned()],
+        ..ConsumeBenchSpec::default()
+    }
+}
+
+/// A task that runs beside others.
+struct Running {
+    cluster: Cluster,
+    id: TaskId,
+}
+
+impl Running {
+    async fn start(spec: &(impl TaskSpec + Clone)) -> Running {
+        let cluster = trogdor::cluster().unwrap().stop_grace(Duration::from_secs(3)).start();
+        let id = cluster.create("foo", spec).await.unwrap();
+        Running { cluster, id }
+    }
+
+    /// Waits until the status is as wanted.
+    async fn until(&self, what: &str, is_so: impl Fn(&Value) -> bool) {
+        let coordinator = self.cluster.coordinator();
+        let looking = async {
+            loop {
+                let state = coordinator.await_task(self.id.clone(), Duration::from_millis(50)).await.unwrap();
+                if is_so(state.status()) {
+                    return;
+                }
+                assert!(!state.is_done(), "{what}: {state:?}");
+            }
+        };
+        tokio::time::timeout(LIMIT, looking).await.unwrap_or_else(|_| panic!("{what} is awaited in vain"));
+    }
+
+    async fn end(&self) -> TaskResult {
+        self.cluster.wait(&self.id).await.unwrap()
+    }
+
+    async fn stop(&self) {
+        self.cluster.coordinator().stop_task(self.id.clone()).await.unwrap();
+    }
+}
+
+fn has_sent(status: &Value) -> bool {
+    status["totalSent"].as_u64() > Some(0)
+}
+
+fn has_received(status: &Value) -> bool {
+    status[ALL_CONSUMERS]["totalMessagesReceived"].as_u64() > Some(0)
+}
+
+/// The error of a task, which is one line.
+fn error(result: &TaskResult) -> &str {
+    let error = result.error().unwrap_or_else(|| panic!("no error: {:?}", result.state));
+    println!("{}: {error}", result.id);
+    assert!(!error.contains('\n'), "{error}");
+    error
+}
+
+fn produced(result: &TaskResult) -> ProduceBenchStatus {
+    let status: ProduceBenchStatus =
+        result.status().unwrap_or_else(|error| panic!("{error}: {:?}", result.state));
+    let outcomes = status.total_sent + status.failed + status.unknown + status.messages_aborted;
+    assert_eq!((status.handed_over, status.in_flight), (outcomes, 0), "{status:?}");
+    assert_eq!(status.errors.values().sum::<u64>(), status.failed, "{status:?}");
+    status
+}
+
+fn consumed(result: &TaskResult) -> ConsumeBenchStatus {
+    result.status().unwrap_or_else(|error| panic!("{error}: {:?}", result.state))
+}
+
+fn round_tripped(result: &TaskResult) -> RoundTripStatus {
+    let status: RoundTripStatus =
+        result.status().unwrap_or_else(|error| panic!("{error}: {:?}", result.state));
+    assert_eq!(status.total_unique_sent, status.acknowledged + status.failed + status.unknown, "{status:?}");
+    status
+}
+
+fn configured(result: &TaskResult) -> ConfigurableProducerStatus {
+    let status: ConfigurableProducerStatus = result.status().unwrap();
+    let outcomes = status.total_sent + status.failed + status.unknown;
+    assert_eq!((status.handed_over, status.in_flight), (outcomes, 0), "{status:?}");
+    status
+}
+
+/// A server that answers everything as a web server answers what it does not understand.
+async fn web_server() -> (tokio::task::JoinSet<()>, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let mut serving = tokio::task::JoinSet::new();
+    serving.spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 100]).await;
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").await;
+        }
+    });
+    (serving, address)
+}
+
+#[tokio::test]
+async fn what_is_no_cluster_is_named_at_once() {
+    let (_serving, web) = web_server().await;
+    let nowhere = "no-such-host.invalid:9092".to_owned();
+    let rows = [(web, "it answers in HTTP"), (nowhere, "No resolvable bootstrap urls")];
+    for (bootstrap, expected) in rows {
+        let access = plain(&bootstrap);
+        let (producing, consuming) = (producing(&access, "foo", 10, 10), consuming(&access, "foo", "", 10));
+        let (round_trip, configurable) =
+            (round_trip(&access, "foo", 10, 10), configurable(&access, "foo", 60_000));
+        let (producing, consuming, round_trip, configurable) = tokio::join!(
+            Running::start(&producing),
+            Running::start(&consuming),
+            Running::start(&round_trip),
+            Running::start(&configurable)
+        );
+        for running in [producing, consuming, round_trip, configurable] {
+            let result = tokio::time::timeout(Duration::from_secs(20), running.end()).await.unwrap();
+            let error = error(&result);
+            assert!(error.contains(expected) && error.contains(&bootstrap), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_stands_in_the_status_and_in_the_error_of_a_task_whose_time_is_over() {
+    let bootstrap = format!("127.0.0.1:{}", free_port().unwrap());
+    let access = plain(&bootstrap);
+    let producing = ProduceBenchSpec { duration_ms: 4000, ..producing(&access, "foo", 10, 10) };
+    let consuming = ConsumeBenchSpec { duration_ms: 4000, ..consuming(&access, "foo", "", 10) };
+    let round_trip = RoundTripSpec { duration_ms: 4000, ..round_trip(&access, "foo", 10, 10) };
+    let configurable = configurable(&access, "foo", 4000);
+    let (producing, consuming, round_trip, configurable) = tokio::join!(
+        Running::start(&producing),
+        Running::start(&consuming),
+        Running::start(&round_trip),
+        Running::start(&configurable)
+    );
+    let watched = [producing, consuming, round_trip, configurable].map(async |running| {
+        let names_it = |status: &Value| {
+            let text = status.as_str().unwrap_or_default();
+            text.contains(&bootstrap) && text.contains("Connection refused")
+        };
+        running.until("a status that names the server", names_it).await;
+        let result = running.end().await;
+        let error = error(&result);
+        assert!(error.contains(&bootstrap) && error.contains("Connection refused"), "{error}");
+    });
+    join_all(watched).await;
+}
+
+/// Over TLS and with a login, so that handshakes are cut off too.
+#[tokio::test]
+async fn a_broker_that_is_away_dies_and_comes_back_costs_time_and_no_record() {
+    let mut kafka = secured().await;
+    let alice = kafka.access(Login::TlsScram512, "alice").unwrap();
+    let [sent, there_and_back] = ["sent", "there-and-back"].map(topic);
+    for topic in [&sent, &there_and_back] {
+        kafka.allow("alice", Resource::Topic(topic), &[Operation::All]).await.unwrap();
+    }
+    kafka.kill().await.unwrap();
+    let mut producing = producing(&alice, &sent, 200, 1000);
+    // Longer than the broker is away.
+    producing.producer_conf.insert("delivery.timeout.ms".to_owned(), "60000".to_owned());
+    let round_trip = round_trip(&alice, &there_and_back, 200, 1000);
+    let (subscribed, assigned) =
+        (consuming(&alice, &sent, &sent, 1000), consuming(&alice, &format!("{sent}:0"), "", 1000));
+    let (producing, round_trip, subscribed, assigned) = tokio::join!(
+        Running::start(&producing),
+        Running::start(&round_trip),
+        Running::start(&subscribed),
+        Running::start(&assigned)
+    );
+    let waits = |status: &Value| status.as_str().is_some_and(|text| text.contains(&alice.bootstrap));
+    tokio::join!(
+        producing.until("a wait for the broker", waits),
+        round_trip.until("a wait for the broker", waits),
+        subscribed.until("a wait for the broker", waits),
+        assigned.until("a wait for the broker", waits),
+    );
+    kafka.restart().await.unwrap();
+    let comes_back = |status: &Value| status["totalReceived"].as_u64() > Some(0);
+    tokio::join!(
+        producing.until("records", has_sent),
+        round_trip.until("records", comes_back),
+        subscribed.until("records", has_received),
+        assigned.until("records", has_received),
+    );
+    kafka.kill().await.unwrap();
+    let has_trouble = |status: &Value| status["lastTrouble"].is_string();
+    let consumer_has_trouble = |status: &Value| status[ALL_CONSUMERS]["lastTrouble"].is_string();
+    tokio::join!(
+        producing.until("trouble", has_trouble),
+        round_trip.until("trouble", has_trouble),
+        subscribed.until("trouble", consumer_has_trouble),
+        assigned.until("trouble", consumer_has_trouble),
+    );
+    kafka.restart().await.unwrap();
+    let results = tokio::join!(producing.end(), round_trip.end(), subscribed.end(), assigned.end());
+    let (producing, round_trip) = (results.0.ok().unwrap(), results.1.ok().unwrap());
+    assert_eq!(produced(&producing).total_sent, 1000);
+    let status = round_tripped(&round_trip);
+    assert_eq!(
+        (status.acknowledged, status.total_received, status.lost.count),
+        (1000, 1000, 0),
+        "{status:?}"
+    );
+    for result in [results.2, results.3] {
+        let status = &consumed(&result.ok().unwrap())[ALL_CONSUMERS];
+        assert_eq!(status.total_messages_received, 1000, "{status:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_dies_and_stays_away_is_named_and_every_record_accounted_for() {
+    let mut kafka = secured().await;
+    let door = plain(kafka.bootstrap());
+    let paced = producing(&door, &topic("paced"), 100, 1_000_000);
+    let full = ProduceBenchSpec { unlimited: true, ..producing(&door, &topic("full"), 0, 1_000_000_000) };
+    let mut transactional = producing(&door, &topic("transactions"), 100, 1_000_000);
+    transactional.transaction_generator =
+        Some(TransactionGenerator::Uniform { messages_per_transaction: 20 });
+    let filled = topic("filled");
+    run(&producing(&door, &filled, 10_000_000, 500)).await.ok().unwrap();
+    let consuming = ConsumeBenchSpec { duration_ms: 9000, ..consuming(&door, &filled, &filled, 1000) };
+    let round_trip =
+        RoundTripSpec { duration_ms: 9000, ..round_trip(&door, &topic("round"), 100, 1_000_000) };
+    let configurable = configurable(&door, &topic("configurable"), 9000);
+    let [paced, full, transactional] =
+        [paced, full, transactional].map(|spec| ProduceBenchSpec { duration_ms: 9000, ..spec });
+    let (paced, full, transactional, consuming, round_trip, configurable) = tokio::join!(
+        Running::start(&paced),
+        Running::start(&full),
+        Running::start(&transactional),
+        Running::start(&consuming),
+        Running::start(&round_trip),
+        Running::start(&configurable),
+    );
+    let comes_back = |status: &Value| status["totalReceived"].as_u64() > Some(0);
+    let has_committed = |status: &Value| status["transactionsCommitted"].as_u64() > Some(0);
+    tokio::join!(
+        paced.until("records", has_sent),
+        full.until("records", has_sent),
+        transactional.until("a transaction", has_committed),
+        consuming.until("records", has_received),
+        round_trip.until("records", comes_back),
+        configurable.until("records", has_sent),
+    );
+    kafka.kill().await.unwrap();
+    let results = tokio::join!(
+        paced.end(),
+        full.end(),
+        transactional.end(),
+        consuming.end(),
+        round_trip.end(),
+        configurable.end(),
+    );
+    for result in [&results.0, &results.1, &results.2, &results.3, &results.4, &results.5] {
+        let error = error(result);
+        assert!(error.contains(&door.bootstrap) && error.contains("Connection refused"), "{error}");
+    }
+    for result in [&results.0, &results.1, &results.2] {
+        let status = produced(result);
+        assert!(status.failed + status.unknown + status.messages_aborted > 0, "{status:?}");
+    }
+    assert_eq!(consumed(&results.3)[ALL_CONSUMERS].total_messages_received, 500);
+    let status = round_tripped(&results.4);
+    assert!(status.failed + status.unknown > 0, "{status:?}");
+    let status = configured(&results.5);
+    assert!(status.failed + status.unknown > 0, "{status:?}");
+}
+
+async fn run(spec: &(impl TaskSpec + Clone)) -> TaskResult {
+    Running::start(spec).await.end().await
+}
+
+#[tokio::test]
+async fn a_topic_that_is_deleted_is_named() {
+    let kafka = kafka().await;
+    let door = plain(kafka.bootstrap());
+    let name = topic("deleted");
+    let deleted = name.as_str();
+    run(&producing(&door, deleted, 10_000_000, 100)).await.ok().unwrap();
+    let producing = ProduceBenchSpec { duration_ms: 10_000, ..producing(&door, deleted, 100, 500) };
+    let round_trip = RoundTripSpec { duration_ms: 10_000, ..round_trip(&door, deleted, 100, 1000) };
+    let (subscribed, assigned) = (
+        consuming(&door, deleted, deleted, 1_000_000),
+        consuming(&door, &format!("{deleted}:0"), "", 1_000_000),
+    );
+    let (producing, round_trip, subscribed, assigned) = tokio::join!(
+        Running::start(&producing),
+        Running::start(&round_trip),
+        Running::start(&subscribed),
+        Running::start(&assigned)
+    );
+    let comes_back = |status: &Value| status["totalReceived"].as_u64() > Some(0);
+    tokio::join!(
+        producing.until("records", has_sent),
+        round_trip.until("records", comes_back),
+        subscribed.until("records", has_received),
+        assigned.until("records", has_received),
+    );
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", kafka.bootstrap()).create().unwrap();
+    admin.delete_topics(&[deleted], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
+    let results = tokio::join!(producing.end(), round_trip.end(), subscribed.end(), assigned.end());
+    for result in [&results.0, &results.1, &results.2, &results.3] {
+        let error = error(result);
+        assert!(error.contains(deleted), "{error}");
+        assert!(error.to_lowercase().contains("unknown"), "{error}");
+    }
+    produced(&results.0);
+    round_tripped(&results.1);
+}
+
+#[tokio::test]
+async fn what_is_forbidden_in_the_middle_is_named() {
+    let kafka = kafka().await;
+    let alice = kafka.access(Login::Plain, "alice").unwrap();
+    let [names, group] = ["forbidden", "forbidden-group"].map(topic);
+    let (topic, group) = (names.as_str(), group.as_str());
+    let on = Resource::Topic(topic);
+    kafka.allow("alice", on, &[Operation::All]).await.unwrap();
+    run(&producing(&alice, topic, 10_000_000, 100)).await.ok().unwrap();
+    let producing = producing(&alice, topic, 100, 500);
+    let reading = consuming(&alice, topic, topic, 1_000_000);
+    let grouped = consuming(&alice, topic, group, 1_000_000);
+    let mut quick = grouped.clone();
+    quick.consumer_conf.insert("heartbeat.interval.ms".to_owned(), "300".to_owned());
+    let (producing, reading, grouped) =
+        tokio::join!(Running::start(&producing), Running::start(&reading), Running::start(&quick));
+    tokio::join!(
+        producing.until("records", has_sent),
+        reading.until("records", has_received),
+        grouped.until("records", has_received),
+    );
+    kafka.deny("alice", Resource::Group(group), &[Operation::Read]).await.unwrap();
+    let result = grouped.end().await;
+    let text = error(&result);
+    assert!(text.contains(group) && text.contains("Group authorization failed"), "{text}");
+    assert!(consumed(&result)[ALL_CONSUMERS].total_messages_received >= 100);
+
+    kafka.revoke("alice", on).await.unwrap();
+    let (producing, reading) = tokio::join!(producing.end(), reading.end());
+    for result in [&producing, &reading] {
+        let text = error(result);
+        assert!(text.contains(topic) && text.contains("Topic authorization failed"), "{text}");
+    }
+    let status = produced(&producing);
+    assert_eq!((status.handed_over, status.unknown), (500, 0), "{status:?}");
+    assert!(status.total_sent > 0 && status.failed > 0, "{status:?}");
+    assert!(consumed(&reading)[ALL_CONSUMERS].total_messages_received >= 100);
+}
+
+#[tokio::test]
+async fn a_consumer_whose_place_is_taken_says_so() {
+    let kafka = kafka().await;
+    let door = plain(kafka.bootstrap());
+    let topic = topic("taken");
+    run(&producing(&door, &topic, 10_000_000, 100)).await.ok().unwrap();
+    let mut spec = consuming(&door, &topic, &topic, 1_000_000);
+    for (key, value) in [("group.instance.id", "seat-1"), ("heartbeat.interval.ms", "300")] {
+        spec.consumer_conf.insert(key.to_owned(), value.to_owned());
+    }
+    let seated = Running::start(&spec).await;
+    seated.until("records", has_received).await;
+    let other: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", kafka.bootstrap())
+        .set("group.id", &topic)
+        .set("group.instance.id", "seat-1")
+        .create()
+        .unwrap();
+    other.subscribe(&[&topic]).unwrap();
+    let taking = async {
+        loop {
+            other.poll(Duration::ZERO);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let result = tokio::select! {
+        result = seated.end() => result,
+        () = taking => unreachable!("it polls for ever"),
+    };
+    let text = error(&result);
+    assert!(text.contains(&format!("group {topic:?}")) && text.contains("group.instance.id"), "{text}");
+    assert_eq!(consumed(&result)[ALL_CONSUMERS].total_messages_received, 100);
+}
