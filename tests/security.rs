@@ -10,7 +10,7 @@ use trogdor::workloads::{
     ALL_CONSUMERS, ConfigurableProducerSpec, ConfigurableProducerStatus, ConnectionStressAction,
     ConnectionStressSpec, ConnectionStressStatus, ConsumeBenchSpec, ConsumeBenchStatus, JavaProperties,
     PartitionsSpec, PayloadGenerator, ProduceBenchSpec, ProduceBenchStatus, RoundTripSpec, RoundTripStatus,
-    ThroughputGenerator, TopicsSpec, TransactionGenerator,
+    ShareConsumeBenchSpec, ThroughputGenerator, TopicsSpec, TransactionGenerator,
 };
 use trogdor_core::{TaskResult, TaskSpec};
 use trogdor_lab::{Access, Authority, Kafka, Login, Operation, Resource};
@@ -111,6 +111,21 @@ fn consuming(access: &Access, pattern: &str, group: &str, messages: i64) -> Cons
     }
 }
 
+fn sharing(access: &Access, topic: &str, messages: i64) -> ShareConsumeBenchSpec {
+    let earliest = ("share.auto.offset.reset".to_owned(), "earliest".to_owned());
+    ShareConsumeBenchSpec {
+        duration_ms: 60_000,
+        consumer_node: "node0".to_owned(),
+        bootstrap_servers: access.bootstrap.clone(),
+        common_client_conf: conf(access),
+        max_messages: messages,
+        share_group: format!("share-{topic}"),
+        share_group_conf: [earliest].into(),
+        active_topics: vec![topic.to_owned()],
+        ..ShareConsumeBenchSpec::default()
+    }
+}
+
 fn connecting(access: &Access, action: ConnectionStressAction) -> ConnectionStressSpec {
     ConnectionStressSpec {
         duration_ms: 3000,
@@ -148,6 +163,11 @@ async fn runs_every_workload(access: &Access) {
         let status: ConsumeBenchStatus = result.status().unwrap();
         assert_eq!(status[ALL_CONSUMERS].total_messages_received, 100, "{status:?}");
     }
+    let group = format!("share-{topic}");
+    kafka().await.allow("alice", Resource::Group(&group), &[Operation::All]).await.unwrap();
+    let result = run(&sharing(access, &topic, 150)).await.ok().unwrap();
+    let status: ConsumeBenchStatus = result.status().unwrap();
+    assert_eq!(status[ALL_CONSUMERS].unique_messages, Some(150), "{status:?}");
     let result = run(&round_trip(access, &topic, 50)).await.ok().unwrap();
     let status: RoundTripStatus = result.status().unwrap();
     assert_eq!((status.total_received, status.acknowledged), (50, 50), "{status:?}");
@@ -236,6 +256,7 @@ async fn whoever_is_not_let_in_is_told_why() {
     let checks = rows.iter().map(async |(what, access, expected)| {
         let producing = producing(access, &["foo"], 10);
         let consuming = consuming(access, "foo", "", 10);
+        let sharing = sharing(access, "foo", 10);
         let connecting = connecting(access, ConnectionStressAction::FetchMetadata);
         let round_trip = round_trip(access, "foo", 10);
         let configurable = ConfigurableProducerSpec { duration_ms: 30_000, ..configurable(access, "foo") };
@@ -245,8 +266,9 @@ async fn whoever_is_not_let_in_is_told_why() {
             refused(&connecting, what),
             refused(&round_trip, what),
             refused(&configurable, what),
+            refused(&sharing, what),
         );
-        for error in [errors.0, errors.1, errors.2, errors.3, errors.4] {
+        for error in [errors.0, errors.1, errors.2, errors.3, errors.4, errors.5] {
             assert!(error.contains(expected) && error.contains(&access.bootstrap), "{what}: {error}");
         }
     });
@@ -320,6 +342,10 @@ async fn whoever_does_not_log_in_is_told_where_to_look() {
         let nobody = Access { properties: BTreeMap::new(), ..access(login, "alice").await };
         let mut spec = producing(&nobody, &["foo"], 10);
         spec.admin_client_conf = short.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let mut share = sharing(&nobody, "foo", 10);
+        share.consumer_conf = spec.admin_client_conf.clone();
+        let error = refused(&share, "no login, share group").await;
+        assert!(error.contains(&nobody.bootstrap) && error.contains("security.protocol"), "{error}");
         let error = refused(&spec, "no login").await;
         assert!(error.contains(&nobody.bootstrap) && error.contains("security.protocol"), "{error}");
     }

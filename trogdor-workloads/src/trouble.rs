@@ -20,7 +20,10 @@ pub(crate) struct Trouble {
 }
 
 /// The first four bytes of an answer in HTTP, read as the length of an answer of Kafka.
-const HTTP: &str = "Invalid response size 1213486160";
+pub(crate) const HTTP: &str = "Invalid response size 1213486160";
+
+/// Of a server that ends a connection before it was of any use.
+pub(crate) const HUNG_UP_AT_ONCE: &str = "it hung up at once; look at the port and at security.protocol";
 
 /// A broken connection, which librdkafka also meets in the middle of a login or a handshake.
 const BROKEN_OFF: &[&str] = &[
@@ -37,47 +40,22 @@ impl Trouble {
     pub(crate) fn is_final(&self) -> bool {
         match self.code {
             Code::Authentication | Code::SSL => !BROKEN_OFF.iter().any(|text| self.reason.contains(text)),
-            _ => self.reason.contains(HTTP) || self.alert().is_some_and(is_about_certificates),
+            _ => self.reason.contains(HTTP) || is_about_certificates(&self.reason),
         }
     }
 
     /// Server, what is wrong, and what to look at, in one line.
     pub(crate) fn text(&self) -> String {
         let (server, reason) = server_and_reason(&self.reason);
-        let said = if reason.contains(HTTP) {
-            "it answers in HTTP, so this is no port of Kafka".to_owned()
-        } else if reason.contains("certificate verify failed") {
-            "its certificate is not trusted, or is for another host (certificate verify failed); look at \
-             ssl.truststore.location and ssl.endpoint.identification.algorithm"
-                .to_owned()
-        } else if self.alert().is_some_and(is_about_certificates) {
-            let alert = reason.rsplit_once("alert ").map_or(reason, |(_, number)| number);
-            let name = reason.split(": SSL alert number").next().unwrap_or(reason);
-            let name = name.rsplit_once("alert ").map_or("alert", |(_, name)| name);
-            format!(
-                "it wants a client certificate that it knows, and refused ours or the lack of one ({name}, TLS \
-                 alert {}); look at ssl.keystore.location",
-                alert.trim_start_matches("number ")
-            )
-        } else if reason.contains("not valid in current SASL state") {
-            "this listener asks for no login; look at the port and at security.protocol".to_owned()
-        } else if reason.starts_with("Disconnected") && hung_up_at_once(&self.reason) {
-            "it hung up at once; look at the port and at security.protocol".to_owned()
-        } else if reason.contains("wrong version number") {
-            format!("{reason}: it does not speak TLS; look at the port and at security.protocol")
+        let said = if reason.starts_with("Disconnected") && hung_up_at_once(&self.reason) {
+            HUNG_UP_AT_ONCE.to_owned()
         } else {
-            reason.to_owned()
+            in_plain_words(reason).unwrap_or_else(|| reason.to_owned())
         };
         match server {
             Some(server) => format!("{server}: {said}"),
             None => said,
         }
-    }
-
-    /// The number by which the other side of a TLS connection says why it ends it.
-    fn alert(&self) -> Option<u8> {
-        let (_, number) = self.reason.split_once("SSL alert number ")?;
-        number.split(|char: char| !char.is_ascii_digit()).next()?.parse().ok()
     }
 
     /// That no server is left says less than why one of them is not there.
@@ -86,9 +64,43 @@ impl Trouble {
     }
 }
 
-/// Refused, missing, unknown or expired certificates, and handshakes without a common ground.
-fn is_about_certificates(alert: u8) -> bool {
-    matches!(alert, 40..=49 | 70 | 71 | 116)
+/// What a reason means, and what to look at; `None` if it speaks for itself. OpenSSL, librdkafka and our own client give
+/// such reasons.
+pub(crate) fn in_plain_words(reason: &str) -> Option<String> {
+    Some(if reason.contains(HTTP) {
+        "it answers in HTTP, so this is no port of Kafka".to_owned()
+    } else if reason.contains("certificate verify failed") {
+        "its certificate is not trusted, or is for another host (certificate verify failed); look at \
+         ssl.truststore.location and ssl.endpoint.identification.algorithm"
+            .to_owned()
+    } else if is_about_certificates(reason) {
+        let number = alert(reason).unwrap_or_default();
+        let name = reason.split(": SSL alert number").next().unwrap_or(reason);
+        let name = name.rsplit_once("alert ").map_or("alert", |(_, name)| name);
+        let name = name.split(':').next().unwrap_or(name);
+        format!(
+            "it wants a client certificate that it knows, and refused ours or the lack of one ({name}, TLS alert \
+             {number}); look at ssl.keystore.location"
+        )
+    } else if reason.contains("not valid in current SASL state") {
+        "this listener asks for no login; look at the port and at security.protocol".to_owned()
+    } else if reason.contains("wrong version number") {
+        format!("{reason}: it does not speak TLS; look at the port and at security.protocol")
+    } else {
+        return None;
+    })
+}
+
+/// Whether the other side of a TLS connection ends it for refused, missing, unknown or expired certificates, or for want
+/// of a common ground.
+pub(crate) fn is_about_certificates(reason: &str) -> bool {
+    matches!(alert(reason), Some(40..=49 | 70 | 71 | 116))
+}
+
+/// The number by which the other side of a TLS connection says why it ends it.
+fn alert(reason: &str) -> Option<u8> {
+    let (_, number) = reason.split_once("SSL alert number ")?;
+    number.split(|char: char| !char.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// Whether a connection ended before it was of any use, as `(after 3ms in state UP` says at the end of a text.

@@ -15,10 +15,11 @@ use kafka_protocol::protocol::{
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
-use super::failure::Failure;
+use super::failure::{Failure, HUNG_UP};
 use super::settings::Settings;
 use super::{sasl, tls};
 use crate::client_config::HostPort;
+use crate::trouble::HUNG_UP_AT_ONCE;
 
 /// Beyond what is asked for, an answer holds names and numbers only, and one record batch at least.
 const ANSWER_EXTRA_BYTES: usize = 256 << 20;
@@ -43,6 +44,8 @@ pub(super) struct Connection {
     share_level: i16,
     answer_bytes_max: usize,
     request_limit: Duration,
+    /// Whether it has answered anything that a client without a login is not told.
+    is_proven: bool,
 }
 
 impl Connection {
@@ -81,6 +84,7 @@ impl Connection {
             share_level: 0,
             answer_bytes_max: ANSWER_EXTRA_BYTES + settings.fetch_bytes_max.max(0) as usize,
             request_limit: settings.request_limit,
+            is_proven: false,
         };
         connection.ask_versions().await?;
         if let Some(login) = &settings.login {
@@ -95,7 +99,7 @@ impl Connection {
         let request = ApiVersionsRequest::default()
             .with_client_software_name(StrBytes::from_static_str("trogdor"))
             .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
-        let answer = self.call_in(&request, VERSION, self.request_limit).await?;
+        let answer = self.call_in(&request, VERSION, self.request_limit).await.map_err(at_once)?;
         if answer.error_code != 0 {
             return Err(Failure::of_code(answer.error_code, None).context("asking for its API versions"));
         }
@@ -153,7 +157,13 @@ impl Connection {
         more: Duration,
     ) -> Result<R::Response, Failure> {
         let version = self.version::<R>()?;
-        self.call_in(request, version, self.request_limit + more).await
+        match self.call_in(request, version, self.request_limit + more).await {
+            Err(failure) if !self.is_proven => Err(at_once(failure)),
+            answer => {
+                self.is_proven = true;
+                answer
+            }
+        }
     }
 
     async fn call_in<R: Request>(
@@ -200,8 +210,13 @@ impl Connection {
 
     async fn answer(&mut self) -> Result<Bytes, Failure> {
         let length = usize::try_from(self.stream.read_i32().await?).unwrap_or(usize::MAX);
+        // The head of an alert of TLS, in place of a length.
+        if length >> 16 == 0x1503 {
+            let text = "it speaks TLS; look at the port and at security.protocol";
+            return Err(Failure::Final(text.to_owned()));
+        }
         if length > self.answer_bytes_max {
-            return Err(Failure::Passing(format!("an answer of {length} bytes is no answer of a broker")));
+            return Err(std::io::Error::other(format!("Invalid response size {length}")).into());
         }
         let mut answer = BytesMut::with_capacity(length);
         let mut rest = (&mut self.stream).take(length as u64);
@@ -211,6 +226,14 @@ impl Connection {
             }
         }
         Ok(answer.freeze())
+    }
+}
+
+/// Who hangs up on a stranger may want a login, or TLS.
+fn at_once(failure: Failure) -> Failure {
+    match failure {
+        Failure::Passing(text) if text == HUNG_UP => Failure::Passing(HUNG_UP_AT_ONCE.to_owned()),
+        other => other,
     }
 }
 

@@ -6,6 +6,11 @@ use std::time::Duration;
 
 use kafka_protocol::error::ResponseError;
 
+use crate::trouble::in_plain_words;
+
+/// Of a broker that ends a connection.
+pub(super) const HUNG_UP: &str = "it closed the connection";
+
 /// Why a call did not give what was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Failure {
@@ -47,11 +52,14 @@ impl fmt::Display for Failure {
 }
 
 impl From<std::io::Error> for Failure {
+    /// What the other side says of certificates does not pass, nor does an answer in HTTP.
     fn from(error: std::io::Error) -> Failure {
-        Failure::Passing(match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => "the broker closed the connection".to_owned(),
-            _ => error.to_string(),
-        })
+        let text = error.to_string();
+        match (error.kind(), in_plain_words(&text)) {
+            (std::io::ErrorKind::UnexpectedEof, _) => Failure::Passing(HUNG_UP.to_owned()),
+            (_, Some(words)) => Failure::Final(words),
+            (_, None) => Failure::Passing(text),
+        }
     }
 }
 

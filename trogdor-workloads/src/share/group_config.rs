@@ -20,8 +20,6 @@ const GROUP: i8 = 32;
 /// Sets a value.
 const SET: i8 = 0;
 
-/// How long all of it may take.
-const LIMIT: Duration = Duration::from_secs(60);
 /// Between two looks, and between two tries.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -43,20 +41,23 @@ pub(crate) async fn prepare_group(settings: &Settings, configs: &JavaProperties)
         }
         Err("there is no broker to ask".to_owned())
     };
-    let result = match tokio::time::timeout(LIMIT, tries).await {
+    let result = match tokio::time::timeout(settings.call_limit, tries).await {
         Ok(result) => result,
-        Err(_) => Err(format!("not within {} s: {}", LIMIT.as_secs(), last.unwrap_or_default())),
+        Err(_) => {
+            Err(format!("not within {} ms: {}", settings.call_limit.as_millis(), last.unwrap_or_default()))
+        }
     };
     result.map_err(|why| format!("share group {:?}: {why}", settings.group))
 }
 
 async fn prepare(settings: &Settings, server: &HostPort, configs: &JavaProperties) -> Result<(), Failure> {
     let mut connection = Connection::open(server, settings).await?;
+    let context = |failure: Failure| failure.context(format_args!("broker {server}"));
+    let metadata = connection.call(&Cluster::request(&[]), Duration::ZERO).await.map_err(context)?;
     if configs.is_empty() {
         return Ok(());
     }
     alter(&mut connection, settings, configs).await?;
-    let metadata = connection.call(&Cluster::request(&[]), Duration::ZERO).await?;
     let brokers = metadata.brokers.iter().filter_map(|broker| host_port(&broker.host, broker.port));
     for broker in brokers {
         let mut connection = Connection::open(&broker, settings).await?;

@@ -2,6 +2,7 @@
 //! as they are, without SASLprep: Kafka's brokers and librdkafka leave them alone too.
 
 use bytes::Bytes;
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{SaslAuthenticateRequest, SaslHandshakeRequest};
 use kafka_protocol::protocol::StrBytes;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use super::connection::Connection;
 use super::failure::Failure;
 use super::settings::Login;
+use crate::trouble::in_plain_words;
 
 /// Says who the client is.
 ///
@@ -18,12 +20,18 @@ pub(super) async fn log_in(connection: &mut Connection, login: &Login) -> Result
     let mechanism = &login.mechanism;
     let shake = SaslHandshakeRequest::default().with_mechanism(StrBytes::from_string(mechanism.clone()));
     let answer = connection.call(&shake, Duration::ZERO).await?;
-    if answer.error_code != 0 {
+    if let Some(error) = ResponseError::try_from_code(answer.error_code) {
         let known: Vec<_> = answer.mechanisms.iter().map(|name| name.as_str()).collect();
-        return Err(Failure::Final(format!(
-            "Client SASL mechanism '{mechanism}' not enabled in the server, enabled mechanisms are [{}]",
-            known.join(", ")
-        )));
+        let (known, text) = (known.join(","), error.to_string());
+        return Err(Failure::Final(match error {
+            ResponseError::UnsupportedSaslMechanism => {
+                format!("Unsupported SASL mechanism: broker's supported mechanisms: {known}")
+            }
+            ResponseError::IllegalSaslState => {
+                in_plain_words("not valid in current SASL state").unwrap_or(text)
+            }
+            _ => text,
+        }));
     }
     match mechanism.as_str() {
         "PLAIN" => {

@@ -15,6 +15,8 @@ pub(crate) struct Settings {
     pub(super) rack: Option<String>,
     /// How long an answer may take.
     pub(super) request_limit: Duration,
+    /// How long a call with all its tries may take.
+    pub(super) call_limit: Duration,
     /// How long connecting may take.
     pub(super) setup_limit: Duration,
     pub(super) backoff: Duration,
@@ -74,6 +76,7 @@ impl Settings {
             group: text("group.id").unwrap_or_default(),
             rack: text("client.rack"),
             request_limit: millis("socket.timeout.ms", 30_000),
+            call_limit: Duration::from_millis(translated.ours.default_api_timeout_ms),
             setup_limit: millis("socket.connection.setup.timeout.ms", 10_000),
             backoff: millis("reconnect.backoff.ms", 50),
             backoff_max: millis("reconnect.backoff.max.ms", 1000),

@@ -6,6 +6,8 @@ use tokio::net::TcpStream;
 use super::connection::Stream;
 use super::failure::Failure;
 use super::settings::TlsSettings;
+#[cfg(feature = "ssl")]
+use crate::trouble::{HUNG_UP_AT_ONCE, in_plain_words};
 
 /// Makes a TLS connection out of a plain one.
 #[cfg(feature = "ssl")]
@@ -19,7 +21,7 @@ pub(super) async fn encrypt(
         tokio_openssl::SslStream::new(session, stream).map_err(|e| Failure::Final(e.to_string()))?;
     match std::pin::Pin::new(&mut stream).connect().await {
         Ok(()) => Ok(Box::new(stream)),
-        Err(error) => Err(refusal(&error, stream.ssl())),
+        Err(error) => Err(refusal(&error)),
     }
 }
 
@@ -35,22 +37,16 @@ pub(super) async fn encrypt(
 
 /// A connection that ends in the middle may be a broker that stops; everything else stays as it is.
 #[cfg(feature = "ssl")]
-fn refusal(error: &openssl::ssl::Error, ssl: &openssl::ssl::SslRef) -> Failure {
-    use openssl::x509::X509VerifyResult;
-    if let Some(error) = error.io_error() {
-        return Failure::Passing(format!("SSL handshake failed: {error}"));
+fn refusal(error: &openssl::ssl::Error) -> Failure {
+    match (error.io_error(), error.ssl_error()) {
+        (None, Some(stack)) => {
+            let text = stack.to_string();
+            Failure::Final(in_plain_words(&text).unwrap_or(text))
+        }
+        (Some(error), _) => Failure::Passing(error.to_string()),
+        (None, None) => Failure::Passing(HUNG_UP_AT_ONCE.to_owned()),
     }
-    let verified = ssl.verify_result();
-    if verified != X509VerifyResult::OK {
-        return Failure::Final(format!(
-            "SSL handshake failed: the broker's certificate: {}",
-            verified.error_string()
-        ));
-    }
-    match error.ssl_error() {
-        Some(stack) => Failure::Final(format!("SSL handshake failed: {stack}")),
-        None => Failure::Passing("SSL handshake failed: the broker closed the connection".to_owned()),
-    }
+    .context("SSL handshake failed")
 }
 
 #[cfg(feature = "ssl")]
