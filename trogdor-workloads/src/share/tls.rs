@@ -142,3 +142,165 @@ fn identify(builder: &mut openssl::ssl::SslConnectorBuilder, settings: &TlsSetti
 fn read(name: &str, file: &str) -> Result<Vec<u8>, String> {
     std::fs::read(file).map_err(|error| format!("{name} \"{file}\" cannot be read: {error}"))
 }
+
+#[cfg(all(test, feature = "ssl"))]
+mod tests {
+    use std::pin::Pin;
+
+    use openssl::asn1::Asn1Time;
+    use openssl::bn::BigNum;
+    use openssl::hash::MessageDigest;
+    use openssl::pkcs12::Pkcs12;
+    use openssl::pkey::{PKey, Private};
+    use openssl::rsa::Rsa;
+    use openssl::ssl::{Ssl, SslAcceptor, SslMethod, SslVerifyMode};
+    use openssl::symm::Cipher;
+    use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
+    use openssl::x509::{X509, X509NameBuilder};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A certificate that vouches for itself, for `localhost`.
+    fn identity(name: &str) -> (PKey<Private>, X509) {
+        let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
+        let mut subject = X509NameBuilder::new().unwrap();
+        subject.append_entry_by_text("CN", name).unwrap();
+        let subject = subject.build();
+        let mut builder = X509::builder().unwrap();
+        builder.set_version(2).unwrap();
+        builder.set_serial_number(&BigNum::from_u32(1).unwrap().to_asn1_integer().unwrap()).unwrap();
+        builder.set_subject_name(&subject).unwrap();
+        builder.set_issuer_name(&subject).unwrap();
+        builder.set_pubkey(&key).unwrap();
+        builder.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
+        builder.set_not_after(&Asn1Time::days_from_now(2).unwrap()).unwrap();
+        builder.append_extension(BasicConstraints::new().critical().ca().build().unwrap()).unwrap();
+        let context = builder.x509v3_context(None, None);
+        let names = SubjectAlternativeName::new().dns("localhost").build(&context).unwrap();
+        builder.append_extension(names).unwrap();
+        builder.sign(&key, MessageDigest::sha256()).unwrap();
+        (key, builder.build())
+    }
+
+    fn pem(certificate: &X509) -> String {
+        String::from_utf8(certificate.to_pem().unwrap()).unwrap()
+    }
+
+    /// A server that takes one connection, from whoever shows `client` if it is given, and echoes one byte.
+    async fn meet(
+        server: &(PKey<Private>, X509),
+        client: Option<&X509>,
+        host: &str,
+        settings: &TlsSettings,
+    ) -> Result<(), Failure> {
+        let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server()).unwrap();
+        acceptor.set_private_key(&server.0).unwrap();
+        acceptor.set_certificate(&server.1).unwrap();
+        if let Some(client) = client {
+            acceptor.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
+            acceptor.cert_store_mut().add_cert(client.clone()).unwrap();
+        }
+        let acceptor = acceptor.build();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serve = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream =
+                tokio_openssl::SslStream::new(Ssl::new(acceptor.context()).unwrap(), stream).unwrap();
+            if Pin::new(&mut stream).accept().await.is_ok()
+                && let Ok(byte) = stream.read_u8().await
+            {
+                let _ = stream.write_u8(byte).await;
+            }
+        };
+        let use_it = async {
+            let stream = TcpStream::connect(address).await.unwrap();
+            let mut stream = encrypt(stream, host, settings).await?;
+            stream.write_u8(7).await?;
+            assert_eq!(stream.read_u8().await?, 7);
+            Ok(())
+        };
+        tokio::join!(serve, use_it).1
+    }
+
+    fn trusting(certificate: &X509) -> TlsSettings {
+        TlsSettings { ca_pem: Some(pem(certificate)), checks_host: true, ..TlsSettings::default() }
+    }
+
+    #[tokio::test]
+    async fn a_broker_must_be_trusted_and_be_who_it_says() {
+        let (server, other) = (identity("server"), identity("other"));
+        assert_eq!(meet(&server, None, "localhost", &trusting(&server.1)).await, Ok(()));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem").display().to_string();
+        std::fs::write(&file, format!("{}{}", pem(&other.1), pem(&server.1))).unwrap();
+        let by_file = TlsSettings { ca_file: Some(file), checks_host: true, ..TlsSettings::default() };
+        assert_eq!(meet(&server, None, "localhost", &by_file).await, Ok(()));
+
+        let untrusted = |result: Result<(), Failure>| {
+            assert!(
+                matches!(&result, Err(Failure::Final(text)) if text.contains("not trusted")),
+                "{result:?}"
+            );
+        };
+        untrusted(meet(&server, None, "localhost", &trusting(&other.1)).await);
+        untrusted(meet(&server, None, "127.0.0.1", &trusting(&server.1)).await);
+        let unchecked = TlsSettings { checks_host: false, ..trusting(&server.1) };
+        assert_eq!(meet(&server, None, "127.0.0.1", &unchecked).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_client_shows_its_certificate_from_every_kind_of_store() {
+        let (server, client) = (identity("server"), identity("client"));
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            Some(path.display().to_string())
+        };
+        let mut p12 = Pkcs12::builder();
+        let p12 =
+            p12.name("client").pkey(&client.0).cert(&client.1).build2("changeit").unwrap().to_der().unwrap();
+        let plain_key = client.0.private_key_to_pem_pkcs8().unwrap();
+        let locked_key =
+            client.0.private_key_to_pem_pkcs8_passphrase(Cipher::aes_256_cbc(), b"open").unwrap();
+        let both = [plain_key.clone(), pem(&client.1).into_bytes()].concat();
+        let file = put("both.pem", &both);
+        let text = |bytes: Vec<u8>| Some(String::from_utf8(bytes).unwrap());
+        let some = |word: &str| Some(word.to_owned());
+        let base = trusting(&server.1);
+        let stores = [
+            TlsSettings { certificate_file: file.clone(), key_file: file, ..base.clone() },
+            TlsSettings { certificate_pem: some(&pem(&client.1)), key_pem: text(plain_key), ..base.clone() },
+            TlsSettings {
+                certificate_pem: some(&pem(&client.1)),
+                key_pem: text(locked_key.clone()),
+                key_password: some("open"),
+                ..base.clone()
+            },
+            TlsSettings {
+                key_store_file: put("client.p12", &p12),
+                key_store_password: some("changeit"),
+                ..base.clone()
+            },
+        ];
+        for settings in &stores {
+            assert_eq!(meet(&server, Some(&client.1), "localhost", settings).await, Ok(()));
+        }
+        let refused = meet(&server, Some(&client.1), "localhost", &base).await;
+        assert!(
+            matches!(&refused, Err(Failure::Final(text)) if text.contains("it wants a client certificate")),
+            "{refused:?}"
+        );
+        for wrong in [
+            TlsSettings { key_store_password: some("guess"), ..stores[3].clone() },
+            TlsSettings { key_password: some("guess"), ..stores[2].clone() },
+            TlsSettings { key_password: None, ..stores[2].clone() },
+        ] {
+            let refused = meet(&server, Some(&client.1), "localhost", &wrong).await;
+            assert!(matches!(&refused, Err(Failure::Final(text)) if !text.contains("guess")), "{refused:?}");
+        }
+    }
+}
