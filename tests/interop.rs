@@ -76,6 +76,28 @@ fn round_trip(produced: &str) -> String {
     .to_string()
 }
 
+/// Reads most of what a ProduceBench has written, as a share group that another task has prepared: the original has no
+/// way to let a new group begin with what is there. It looks for the end once a minute only.
+async fn share_consume_bench(produced: &str, group: &str) -> String {
+    let produced: Value = serde_json::from_str(produced).unwrap();
+    let topics: Vec<_> = produced["activeTopics"].as_object().unwrap().keys().collect();
+    let mut spec = json!({
+        "class": "org.apache.kafka.trogdor.workload.ShareConsumeBenchSpec",
+        "durationMs": 90_000,
+        "consumerNode": "node0",
+        "bootstrapServers": produced["bootstrapServers"],
+        "maxMessages": 1,
+        "shareGroup": group,
+        "shareGroupConf": {"share.auto.offset.reset": "earliest"},
+        "activeTopics": topics,
+    });
+    let prepared = trogdor(&["run", "--quiet", &spec.to_string()]).await;
+    assert!(prepared.status.success(), "{}", stderr(&prepared));
+    spec.as_object_mut().unwrap().remove("shareGroupConf");
+    spec["maxMessages"] = json!(900);
+    spec.to_string()
+}
+
 /// Sends to a topic that exists already, in windows.
 fn configurable_producer(produced: &str) -> String {
     let produced: Value = serde_json::from_str(produced).unwrap();
@@ -131,6 +153,7 @@ async fn run_all(target: &str, test: &str) {
     let tasks = [
         ("noop", no_op()),
         ("bench", bench.clone()),
+        ("share", String::new()),
         ("consume", consume_bench(&bench)),
         ("bursts", configurable_producer(&bench)),
         ("connect", connection_stress(&bench)),
@@ -138,6 +161,7 @@ async fn run_all(target: &str, test: &str) {
         ("command", external_command()),
     ];
     for (id, spec) in tasks {
+        let spec = if id == "share" { share_consume_bench(&bench, test).await } else { spec };
         let created = trogdor(&["client", "createTask", "-t", target, "-i", id, "-s", &spec]).await;
         assert_eq!(
             stdout(&created),
@@ -145,6 +169,10 @@ async fn run_all(target: &str, test: &str) {
             "{}",
             stderr(&created)
         );
+        // The others run meanwhile.
+        if id == "share" {
+            continue;
+        }
         let state = wait(target, id).await;
         assert_eq!((&state["state"], &state["error"]), (&json!("DONE"), &Value::Null), "{state}");
         if id == "bench" {
@@ -177,6 +205,13 @@ async fn run_all(target: &str, test: &str) {
                 assert!(!consumer[field].is_null(), "{field} is missing: {state}");
             }
         }
+    }
+    let state = wait(target, "share").await;
+    assert_eq!((&state["state"], &state["error"]), (&json!("DONE"), &Value::Null), "{state}");
+    let member = &state["status"]["consumer.share-0"];
+    assert_eq!(member["totalMessagesReceived"], 900, "{state}");
+    for field in CONSUMER_FIELDS.iter().filter(|field| **field != "assignedPartitions") {
+        assert!(!member[field].is_null(), "{field} is missing: {state}");
     }
 }
 
