@@ -165,9 +165,9 @@ async fn runs_every_workload(access: &Access) {
     }
     let group = format!("share-{topic}");
     kafka().await.allow("alice", Resource::Group(&group), &[Operation::All]).await.unwrap();
-    let result = run(&sharing(access, &topic, 150)).await.ok().unwrap();
+    let result = run(&sharing(access, &topic, 100)).await.ok().unwrap();
     let status: ConsumeBenchStatus = result.status().unwrap();
-    assert_eq!(status[ALL_CONSUMERS].unique_messages, Some(150), "{status:?}");
+    assert_eq!(status[ALL_CONSUMERS].unique_messages, Some(100), "{status:?}");
     let result = run(&round_trip(access, &topic, 50)).await.ok().unwrap();
     let status: RoundTripStatus = result.status().unwrap();
     assert_eq!((status.total_received, status.acknowledged), (50, 50), "{status:?}");

@@ -143,7 +143,8 @@ fn read(name: &str, file: &str) -> Result<Vec<u8>, String> {
     std::fs::read(file).map_err(|error| format!("{name} \"{file}\" cannot be read: {error}"))
 }
 
-#[cfg(all(test, feature = "ssl"))]
+#[cfg(test)]
+#[cfg(feature = "ssl")]
 mod tests {
     use std::pin::Pin;
 
