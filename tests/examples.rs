@@ -59,6 +59,7 @@ async fn every_example_spec_runs() {
         "no_op.json",
         "produce_bench.json",
         "round_trip.json",
+        "sustained_connection.json",
         "transactional_produce_bench.json",
     ];
     assert_eq!(names, expected);

@@ -116,6 +116,37 @@ fn configurable_producer(produced: &str) -> String {
     .to_string()
 }
 
+/// Keeps connections to a topic that exists already.
+fn sustained_connection(produced: &str) -> String {
+    let produced: Value = serde_json::from_str(produced).unwrap();
+    json!({
+        "class": "org.apache.kafka.trogdor.workload.SustainedConnectionSpec",
+        "durationMs": 3000,
+        "clientNode": "node0",
+        "bootstrapServers": produced["bootstrapServers"],
+        "keyGenerator": {"type": "sequential", "size": 4},
+        "valueGenerator": {"type": "constant", "size": 100},
+        "producerConnectionCount": 2,
+        "consumerConnectionCount": 2,
+        "metadataConnectionCount": 2,
+        "topicName": produced["activeTopics"].as_object().unwrap().keys().next(),
+        "numThreads": 2,
+        "refreshRateMs": 200,
+    })
+    .to_string()
+}
+
+/// The fields that the original gives its status.
+const CONNECTION_FIELDS: [(&str, i64); 7] = [
+    ("totalProducerConnections", 2),
+    ("totalProducerFailedConnections", 0),
+    ("totalConsumerConnections", 2),
+    ("totalConsumerFailedConnections", 0),
+    ("totalMetadataConnections", 2),
+    ("totalMetadataFailedConnections", 0),
+    ("totalAbortedThreads", 0),
+];
+
 fn external_command() -> String {
     json!({
         "class": "org.apache.kafka.trogdor.workload.ExternalCommandSpec",
@@ -157,6 +188,7 @@ async fn run_all(target: &str, test: &str) {
         ("consume", consume_bench(&bench)),
         ("bursts", configurable_producer(&bench)),
         ("connect", connection_stress(&bench)),
+        ("sustain", sustained_connection(&bench)),
         ("round", round_trip(&bench)),
         ("command", external_command()),
     ];
@@ -193,6 +225,12 @@ async fn run_all(target: &str, test: &str) {
         if id == "round" {
             let status = &state["status"];
             assert_eq!((&status["totalUniqueSent"], &status["totalReceived"]), (&json!(1000), &json!(1000)));
+        }
+        if id == "sustain" {
+            for (field, expected) in CONNECTION_FIELDS {
+                assert_eq!(state["status"][field], expected, "{field}: {state}");
+            }
+            assert!(state["status"]["updatedMs"].as_i64() > Some(1_600_000_000_000), "{state}");
         }
         if id == "command" {
             let told = json!({"id": "command", "workload": {"any": ["thing", 1, null]}});

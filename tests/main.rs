@@ -21,5 +21,6 @@ mod security;
 mod share_groups;
 mod specs;
 mod support;
+mod sustained_connection;
 mod trouble;
 mod workspace;

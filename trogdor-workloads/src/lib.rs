@@ -40,6 +40,7 @@ mod round_trip;
 mod share;
 mod share_consume_bench;
 mod status;
+mod sustained_connection;
 mod topic_admin;
 mod topic_setup;
 mod topics;
@@ -75,6 +76,9 @@ pub use producing::{Interval, ProduceBenchStatus};
 pub use record_processor::{AgesStatus, RecordProcessor};
 pub use round_trip::{ROUND_TRIP, RangesStatus, RoundTripSpec, RoundTripStatus};
 pub use share_consume_bench::{SHARE_CONSUME_BENCH, ShareConsumeBenchSpec};
+pub use sustained_connection::{
+    ConnectionsStatus, SUSTAINED_CONNECTION, SustainedConnectionSpec, SustainedConnectionStatus,
+};
 pub use topic_admin::{Creation, Replicas, TopicAdmin, Unanswered};
 pub use topics::{MAX_NAMES, MAX_PARTITIONS, PARTITIONS, PartitionsSpec, TOPICS, TopicsSpec};
 
@@ -87,4 +91,5 @@ pub const CATALOG: &[TaskClass] = &[
     produce_bench::CLASS,
     round_trip::CLASS,
     share_consume_bench::CLASS,
+    sustained_connection::CLASS,
 ];

@@ -1,11 +1,14 @@
 //! Calls into librdkafka that the binding does not offer in the form needed here. All `unsafe` of
 //! the client code is in this module.
 
+mod asking;
 mod batches;
 mod consumer;
 mod event;
 mod flusher;
 mod queue;
+mod reader;
+mod topic;
 
 use std::ffi::CString;
 use std::time::Duration;
@@ -21,9 +24,11 @@ use rdkafka::types::RDKafkaRespErr;
 
 use crate::client_config::SaslCredentials;
 
+pub(crate) use asking::Asking;
 pub(crate) use batches::{BatchProducer, Record, TopicNumber};
 pub(crate) use consumer::{BatchConsumer, Received};
 pub(crate) use event::serve;
+pub(crate) use reader::PartitionReader;
 
 /// Lets waiting batches go without their linger, and waits at most this long, without serving
 /// delivery reports. The binding's own flush serves them in steps of up to 100 ms.

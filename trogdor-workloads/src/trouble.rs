@@ -168,6 +168,11 @@ impl Troubles {
         first_final.as_ref().or(last.as_ref()).map(Trouble::text)
     }
 
+    /// Forgets the last complaint, so that what comes next is not explained by it. What cannot pass stays.
+    pub(crate) fn forget(&self) {
+        self.0.troubles.lock().unwrap_or_else(PoisonError::into_inner).0 = None;
+    }
+
     /// Whether something came up that cannot pass. Cheap enough to be asked per record.
     pub(crate) fn is_final(&self) -> bool {
         self.0.is_final.load(Ordering::Acquire)

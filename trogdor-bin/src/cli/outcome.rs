@@ -18,7 +18,8 @@ pub fn outcome(state: &TaskState) -> u8 {
 }
 
 /// Counts by which a status with figures is known.
-pub const COUNTS: [&str; 4] = ["totalSent", "totalMessagesReceived", "totalReceived", "totalConnections"];
+pub const COUNTS: [&str; 5] =
+    ["totalSent", "totalMessagesReceived", "totalReceived", "totalConnections", "refreshed"];
 
 /// The statuses of a task's workers: by node if there are several, else one without a name. Of a
 /// worker with several clients it is the entry for all of them.

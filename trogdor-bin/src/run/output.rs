@@ -13,12 +13,13 @@ use super::broker::Broker;
 use crate::cli::{COUNTS, FAILED, FINE, Out, outcome, statuses};
 
 /// The times of which a row shows the first that there is, and what they are called.
-const TIMES: [(&str, &str); 5] = [
+const TIMES: [(&str, &str); 6] = [
     ("responseTime", "response"),
     ("serviceTime", "service"),
     ("deliveryLatency", "delivery"),
     ("endToEnd", "end to end"),
     ("connectTime", "connect"),
+    ("answerTime", "answer"),
 ];
 
 #[derive(Serialize)]

@@ -5,7 +5,7 @@
 #![expect(unsafe_code, reason = "calls of the C interface")]
 
 use std::cell::OnceCell;
-use std::ffi::{CStr, CString, c_void};
+use std::ffi::{CStr, c_void};
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
 use std::slice;
@@ -21,6 +21,7 @@ use super::error_code;
 use super::event::Event;
 use super::flusher::Flusher;
 use super::queue::Queue;
+use super::topic::Topic;
 
 /// The client's partitioner chooses.
 const PARTITION_UNASSIGNED: i32 = -1;
@@ -50,6 +51,10 @@ pub(crate) struct BatchProducer<C: ProducerContext<DeliveryOpaque = usize> + 'st
     shared_value: Option<Arc<[u8]>>,
     messages: Vec<rd_kafka_message_t>,
 }
+
+// SAFETY: the C interface may be called from any thread, and the pointers in `messages` are scratch
+// (invariant 4).
+unsafe impl<C: ProducerContext<DeliveryOpaque = usize> + 'static> Send for BatchProducer<C> {}
 
 /// A record to hand over; key and value are copied.
 pub(crate) struct Record<'a> {
@@ -85,14 +90,7 @@ impl<C: ProducerContext<DeliveryOpaque = usize>> BatchProducer<C> {
     /// # Errors
     /// A name that cannot be one.
     pub(crate) fn open_topic(&mut self, name: &str) -> Result<TopicNumber, String> {
-        let refused = || format!("{name:?} is no name of a topic");
-        let text = CString::new(name).map_err(|_| refused())?;
-        // SAFETY: handle as above; the name ends with NUL, outlives the call and is copied by it; a
-        // null configuration stands for the client's own.
-        let topic = unsafe {
-            rd_kafka_topic_new(self.producer.client().native_ptr(), text.as_ptr(), ptr::null_mut())
-        };
-        self.topics.push(Topic(NonNull::new(topic).ok_or_else(refused)?));
+        self.topics.push(Topic::open(self.producer.client(), name)?);
         Ok(TopicNumber(self.topics.len() - 1))
     }
 
@@ -107,7 +105,7 @@ impl<C: ProducerContext<DeliveryOpaque = usize>> BatchProducer<C> {
         partition: Option<i32>,
         records: impl Iterator<Item = Record<'r>>,
     ) {
-        let topic = self.topics[topic.0].0;
+        let topic = &self.topics[topic.0];
         let shared_value = self.shared_value.as_deref();
         let flags = if shared_value.is_some() { 0 } else { RD_KAFKA_MSG_F_COPY };
         self.messages.clear();
@@ -144,7 +142,7 @@ impl<C: ProducerContext<DeliveryOpaque = usize>> BatchProducer<C> {
             val: header.as_ptr().cast(),
             size: header.len().cast_signed(),
         };
-        let (rkt, ptr) = (self.topics[topic.0].0.as_ptr(), ptr::without_provenance_mut(record.slot));
+        let (rkt, ptr) = (self.topics[topic.0].as_ptr(), ptr::without_provenance_mut(record.slot));
         let arguments = [
             (Type::RD_KAFKA_VTYPE_RKT, rd_kafka_vu_s__bindgen_ty_1 { rkt }),
             (Type::RD_KAFKA_VTYPE_PARTITION, rd_kafka_vu_s__bindgen_ty_1 { i32_: partition }),
@@ -273,15 +271,4 @@ impl Iterator for Reports<'_> {
 unsafe fn slot_and_error(message: *const rd_kafka_message_t) -> (usize, Option<RDKafkaErrorCode>) {
     // SAFETY: by the caller.
     unsafe { ((*message)._private.addr(), error_code(message)) }
-}
-
-/// A topic handle; closed when dropped.
-struct Topic(NonNull<rd_kafka_topic_t>);
-
-impl Drop for Topic {
-    fn drop(&mut self) {
-        // SAFETY: the handle is ours and the client is there (invariant 2). Records in flight hold
-        // the topic by references of their own.
-        unsafe { rd_kafka_topic_destroy(self.0.as_ptr()) }
-    }
 }

@@ -89,7 +89,7 @@ impl BatchConsumer {
             Queue::own(rd_kafka_queue_get_consumer(client.native_ptr()))
         };
         let queue = queue.ok_or("a consumer needs a group.id")?;
-        Ok(BatchConsumer { messages: Messages(Vec::new()), queue, client: Leaving::new(client) })
+        Ok(BatchConsumer { messages: Messages::default(), queue, client: Leaving::new(client) })
     }
 
     /// Joins the group for these topics.
@@ -242,13 +242,15 @@ fn check(answer: RDKafkaRespErr) -> Result<(), String> {
 }
 
 /// Messages that were taken and not given back yet.
-struct Messages(Vec<*mut rd_kafka_message_t>);
+#[derive(Default)]
+pub(super) struct Messages(Vec<*mut rd_kafka_message_t>);
 
 // SAFETY: a message belongs to whoever took it and may be looked at and given back on any thread.
 unsafe impl Send for Messages {}
 
 impl Messages {
-    fn fill(&mut self, queue: &Queue, max: usize, wait_ms: i32) -> usize {
+    /// Takes what is there after a wait for the first, and gives its number.
+    pub(super) fn fill(&mut self, queue: &Queue, max: usize, wait_ms: i32) -> usize {
         let free = self.0.len();
         self.0.reserve(max);
         // SAFETY: the queue is valid; behind the vector's length there is room for `max` pointers,
@@ -261,7 +263,11 @@ impl Messages {
         }
     }
 
-    fn give_back(&mut self) {
+    pub(super) fn iter(&self) -> impl Iterator<Item = *const rd_kafka_message_t> {
+        self.0.iter().map(|message| message.cast_const())
+    }
+
+    pub(super) fn give_back(&mut self) {
         for message in self.0.drain(..) {
             // SAFETY: it is ours, and nobody looks at it any more: a batch borrows the consumer.
             unsafe { rd_kafka_message_destroy(message) }

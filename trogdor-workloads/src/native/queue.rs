@@ -9,6 +9,9 @@ use rdkafka::bindings::{rd_kafka_queue_destroy, rd_kafka_queue_t};
 /// A reference to a queue; given back when dropped, which must be before its client is.
 pub(super) struct Queue(NonNull<rd_kafka_queue_t>);
 
+// SAFETY: the C interface may be called from any thread.
+unsafe impl Send for Queue {}
+
 impl Queue {
     /// Takes a reference over; `None` for a null pointer.
     ///

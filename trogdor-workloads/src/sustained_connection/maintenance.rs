@@ -1,0 +1,200 @@
+//! Whose turn it is: each connection is used again one period after its last use ended, the most
+//! overdue one first. It owns the connections that no thread has, and the schedule; what came of
+//! each use it enters in the book.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use trogdor_core::{StatusSlot, StopSignal};
+
+use super::book::{Book, Kind};
+use super::crew::{Crew, Keep, Report, Step};
+use crate::clock::Stopwatch;
+
+/// How often the status is published.
+const STATUS_PERIOD: Duration = Duration::from_secs(1);
+
+/// Connections and their schedule.
+pub(super) struct Maintenance<K: Send + 'static, F> {
+    places: Vec<Place<K>>,
+    /// When whose turn is, the earliest first; of those at the same time the first.
+    turns: BinaryHeap<Reverse<(u64, usize)>>,
+    period_ns: u64,
+    /// `None` once they are told to end.
+    crew: Option<Crew<K>>,
+    idle_threads: usize,
+    watch: Stopwatch,
+    /// Makes a new one in place of one that is lost.
+    fresh: F,
+}
+
+struct Place<K> {
+    kind: Kind,
+    /// `None` while a thread has it.
+    keep: Option<K>,
+    is_open: bool,
+    due_ns: u64,
+    /// When its current use began, if one is not complete.
+    begun_ns: Option<u64>,
+}
+
+/// Where the worker is aborted there is nobody to wait for the connections' ends; that takes seconds for
+/// a thousand, which the async thread must not.
+impl<K: Send + 'static, F> Drop for Maintenance<K, F> {
+    fn drop(&mut self) {
+        let places = std::mem::take(&mut self.places);
+        if !places.is_empty() {
+            // Without a thread for it the closure is dropped here, and the connections with it.
+            let _ = std::thread::Builder::new().name("close".to_owned()).spawn(move || drop(places));
+        }
+    }
+}
+
+impl<K: Keep, F: Fn(usize) -> K> Maintenance<K, F> {
+    /// Starts the threads; the connections are made but not opened.
+    ///
+    /// # Errors
+    /// The system has no threads left.
+    pub(super) fn start(
+        kinds: Vec<Kind>,
+        fresh: F,
+        threads: usize,
+        period_ms: u64,
+    ) -> Result<Maintenance<K, F>, String> {
+        let watch = Stopwatch::start();
+        let crew = Crew::start(threads, watch)?;
+        let place = |(index, kind)| Place {
+            kind,
+            keep: Some(fresh(index)),
+            is_open: false,
+            due_ns: 0,
+            begun_ns: None,
+        };
+        let places: Vec<_> = kinds.into_iter().enumerate().map(place).collect();
+        let turns = (0..places.len()).map(|index| Reverse((0, index))).collect();
+        let period_ns = period_ms.saturating_mul(1_000_000);
+        Ok(Maintenance { places, turns, period_ns, crew: Some(crew), idle_threads: threads, watch, fresh })
+    }
+
+    /// Keeps the connections alive until the worker is to stop, and the threads have ended. The
+    /// connections are still there then.
+    ///
+    /// # Errors
+    /// All threads have died.
+    pub(super) async fn run(
+        &mut self,
+        book: &mut Book,
+        status: &StatusSlot,
+        stop: &StopSignal,
+    ) -> Result<(), String> {
+        let Some(mut crew) = self.crew.take() else { return Ok(()) };
+        let mut threads = self.idle_threads;
+        let mut ticks = tokio::time::interval(STATUS_PERIOD);
+        let mut result = Ok(());
+        while threads > 0 {
+            self.hand_out(&crew);
+            let pause = self.pause();
+            tokio::select! {
+                Some(report) = crew.report() => {
+                    match report.used {
+                        Some(_) => self.idle_threads += 1,
+                        None => threads -= 1,
+                    }
+                    self.enter(report, book);
+                }
+                () = tokio::time::sleep(pause) => {}
+                _ = ticks.tick() => status.set(book.status()),
+                _ = stop.stopped() => break,
+            }
+        }
+        if threads == 0 {
+            result = Err("all maintenance threads have died".to_owned());
+        }
+        crew.end(|report| self.enter(report, book)).await;
+        result
+    }
+
+    /// Closes all connections, off the async threads. To be called when [`run`](Self::run) is over.
+    pub(super) async fn close(mut self) {
+        let places = std::mem::take(&mut self.places);
+        // What it panics of, if it does, is in the log.
+        let _ = tokio::task::spawn_blocking(move || drop(places)).await;
+    }
+
+    /// Gives as many to threads as are due and as there are idle threads.
+    fn hand_out(&mut self, crew: &Crew<K>) {
+        let now_ns = self.watch.elapsed_ns();
+        while self.idle_threads > 0 {
+            let Some(&Reverse((due_ns, index))) = self.turns.peek() else { return };
+            if due_ns > now_ns {
+                return;
+            }
+            self.turns.pop();
+            let keep = self.places[index].keep.take();
+            crew.give(index, keep.unwrap_or_else(|| (self.fresh)(index)));
+            self.idle_threads -= 1;
+        }
+    }
+
+    /// How long until it is the next one's turn, if a thread is idle then; long if there is none.
+    fn pause(&self) -> Duration {
+        const LONG: Duration = Duration::from_secs(3600);
+        let next = self.turns.peek().filter(|_| self.idle_threads > 0);
+        next.map_or(LONG, |Reverse((due_ns, _))| {
+            Duration::from_nanos(due_ns.saturating_sub(self.watch.elapsed_ns()))
+        })
+    }
+
+    /// Takes one back, enters what it came to, and says when its next turn is.
+    fn enter(&mut self, report: Report<K>, book: &mut Book) {
+        let Report { index, used, begun_ns, ended_ns } = report;
+        let place = &mut self.places[index];
+        let was_open = place.is_open;
+        let begun_ns = place.begun_ns.take().unwrap_or(begun_ns);
+        let after = |pause: Duration| ended_ns.saturating_add(pause.as_nanos() as u64);
+        let mut due_ns = ended_ns.saturating_add(self.period_ns);
+        let Some((keep, step)) = used else {
+            place.is_open = false;
+            book.aborted(place.kind, was_open);
+            return self.next(index, due_ns);
+        };
+        place.keep = Some(keep);
+        match step {
+            Step::Answered { opened, rest } => {
+                let took_ns = ended_ns.saturating_sub(begun_ns);
+                match opened {
+                    true => book.opened(place.kind, took_ns),
+                    false => book.answered(place.kind, begun_ns.saturating_sub(place.due_ns), took_ns),
+                }
+                place.is_open = true;
+                match rest {
+                    None => book.refreshed(place.kind),
+                    Some(pause) => {
+                        place.begun_ns = Some(begun_ns);
+                        due_ns = after(pause);
+                    }
+                }
+            }
+            Step::Done => book.refreshed(place.kind),
+            Step::Pending(pause) => {
+                place.begun_ns = Some(begun_ns);
+                due_ns = after(pause);
+            }
+            Step::Failed(cause) => {
+                place.is_open = false;
+                book.failed(place.kind, was_open, &cause);
+            }
+            Step::Stopped => {}
+        }
+        self.next(index, due_ns);
+    }
+
+    fn next(&mut self, index: usize, due_ns: u64) {
+        self.places[index].due_ns = due_ns;
+        self.turns.push(Reverse((due_ns, index)));
+    }
+}
+
+#[cfg(test)]
+mod tests;
