@@ -43,14 +43,14 @@ async fn secured() -> Kafka {
 }
 
 /// Time-outs of seconds where the usual ones are minutes.
-const SHORT: [(&str, &str); 4] = [
-    ("request.timeout.ms", "1000"),
-    ("default.api.timeout.ms", "2000"),
-    ("reconnect.backoff.max.ms", "200"),
-    // librdkafka's own: how long a topic may be unknown to a broker.
-    ("librdkafka.topic.metadata.propagation.max.ms", "1000"),
-];
-const SHORT_PRODUCER: [(&str, &str); 2] = [("delivery.timeout.ms", "2000"), ("max.block.ms", "2000")];
+const SHORT: [(&str, &str); 3] =
+    [("request.timeout.ms", "1000"), ("default.api.timeout.ms", "2000"), ("reconnect.backoff.max.ms", "200")];
+/// librdkafka's own: how long a topic may be unknown to a broker.
+const PROPAGATION: (&str, &str) = ("librdkafka.topic.metadata.propagation.max.ms", "1000");
+const SHORT_PRODUCER: [(&str, &str); 3] =
+    [("delivery.timeout.ms", "2000"), ("max.block.ms", "2000"), PROPAGATION];
+const SHORT_CONSUMER: [(&str, &str); 3] =
+    [("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "300"), PROPAGATION];
 
 fn properties<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> JavaProperties {
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
@@ -62,8 +62,7 @@ fn plain(bootstrap: &str) -> Access {
 
 fn common(access: &Access) -> JavaProperties {
     let own = access.properties.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    let client = SHORT.into_iter().filter(|(key, _)| *key != "librdkafka.topic.metadata.propagation.max.ms");
-    properties(own.chain(client))
+    properties(own.chain(SHORT))
 }
 
 fn topics(name: &str) -> TopicsSpec {
@@ -77,7 +76,7 @@ fn producing(access: &Access, topic: &str, per_sec: i32, messages: i64) -> Produ
         producer_node: "node0".to_owned(),
         bootstrap_servers: access.bootstrap.clone(),
         common_client_conf: common(access),
-        producer_conf: properties(SHORT_PRODUCER.into_iter().chain([SHORT[3]])),
+        producer_conf: properties(SHORT_PRODUCER),
         target_messages_per_sec: per_sec,
         max_messages: messages,
         active_topics: topics(topic),
@@ -123,6 +122,7 @@ fn consuming(access: &Access, pattern: &str, group: &str, messages: i64) -> Cons
         consumer_node: "node0".to_owned(),
         bootstrap_servers: access.bootstrap.clone(),
         common_client_conf: common(access),
+        consumer_conf: properties(SHORT_CONSUMER),
         max_messages: messages,
         consumer_group: group.to_owned(),
         active_topics: vec![pattern.to_owned()],
@@ -178,7 +178,7 @@ fn has_received(status: &Value) -> bool {
 /// The error of a task, which is one line.
 fn error(result: &TaskResult) -> &str {
     let error = result.error().unwrap_or_else(|| panic!("no error: {:?}", result.state));
-    println!("{}: {error}", result.id);
+    println!("{}: {} ms: {error}", result.id, result.state.done_ms() - result.state.started_ms());
     assert!(!error.contains('\n'), "{error}");
     error
 }
@@ -444,39 +444,49 @@ async fn a_topic_that_is_deleted_is_named() {
 async fn what_is_forbidden_in_the_middle_is_named() {
     let kafka = kafka().await;
     let alice = kafka.access(Login::Plain, "alice").unwrap();
-    let [names, group] = ["forbidden", "forbidden-group"].map(topic);
-    let (topic, group) = (names.as_str(), group.as_str());
-    let on = Resource::Topic(topic);
+    let [topic, group] = ["forbidden", "forbidden-group"].map(topic);
+    let on = Resource::Topic(&topic);
     kafka.allow("alice", on, &[Operation::All]).await.unwrap();
-    run(&producing(&alice, topic, 10_000_000, 100)).await.ok().unwrap();
-    let producing = producing(&alice, topic, 100, 500);
-    let reading = consuming(&alice, topic, topic, 1_000_000);
-    let grouped = consuming(&alice, topic, group, 1_000_000);
-    let mut quick = grouped.clone();
-    quick.consumer_conf.insert("heartbeat.interval.ms".to_owned(), "300".to_owned());
-    let (producing, reading, grouped) =
-        tokio::join!(Running::start(&producing), Running::start(&reading), Running::start(&quick));
+    run(&producing(&alice, &topic, 10_000_000, 100)).await.ok().unwrap();
+    let producing = producing(&alice, &topic, 100, 500);
+    let round_trip = round_trip(&alice, &topic, 100, 500);
+    let reading = consuming(&alice, &format!("{topic}:0"), "", 1_000_000);
+    let grouped = consuming(&alice, &topic, &group, 1_000_000);
+    let (producing, round_trip, reading, grouped) = tokio::join!(
+        Running::start(&producing),
+        Running::start(&round_trip),
+        Running::start(&reading),
+        Running::start(&grouped)
+    );
+    let comes_back = |status: &Value| status["totalReceived"].as_u64() > Some(0);
     tokio::join!(
         producing.until("records", has_sent),
+        round_trip.until("records", comes_back),
         reading.until("records", has_received),
         grouped.until("records", has_received),
     );
-    kafka.deny("alice", Resource::Group(group), &[Operation::Read]).await.unwrap();
-    let result = grouped.end().await;
-    let text = error(&result);
-    assert!(text.contains(group) && text.contains("Group authorization failed"), "{text}");
-    assert!(consumed(&result)[ALL_CONSUMERS].total_messages_received >= 100);
-
-    kafka.revoke("alice", on).await.unwrap();
-    let (producing, reading) = tokio::join!(producing.end(), reading.end());
-    for result in [&producing, &reading] {
+    kafka.deny("alice", Resource::Group(&group), &[Operation::Read]).await.unwrap();
+    kafka.deny("alice", on, &[Operation::Write]).await.unwrap();
+    let (producing, round_trip, grouped) = tokio::join!(producing.end(), round_trip.end(), grouped.end());
+    let text = error(&grouped);
+    assert!(text.contains(&group) && text.contains("Group authorization failed"), "{text}");
+    for result in [&producing, &round_trip] {
         let text = error(result);
-        assert!(text.contains(topic) && text.contains("Topic authorization failed"), "{text}");
+        assert!(text.contains(&topic) && text.contains("Topic authorization failed"), "{text}");
     }
     let status = produced(&producing);
     assert_eq!((status.handed_over, status.unknown), (500, 0), "{status:?}");
     assert!(status.total_sent > 0 && status.failed > 0, "{status:?}");
-    assert!(consumed(&reading)[ALL_CONSUMERS].total_messages_received >= 100);
+    let status = round_tripped(&round_trip);
+    assert!(status.acknowledged > 0 && status.failed > 0 && status.lost.count == 0, "{status:?}");
+
+    kafka.revoke("alice", on).await.unwrap();
+    let reading = reading.end().await;
+    let text = error(&reading);
+    assert!(text.contains(&topic) && text.contains("Topic authorization failed"), "{text}");
+    for result in [&reading, &grouped] {
+        assert!(consumed(result)[ALL_CONSUMERS].total_messages_received >= 100);
+    }
 }
 
 #[tokio::test]
@@ -486,9 +496,7 @@ async fn a_consumer_whose_place_is_taken_says_so() {
     let topic = topic("taken");
     run(&producing(&door, &topic, 10_000_000, 100)).await.ok().unwrap();
     let mut spec = consuming(&door, &topic, &topic, 1_000_000);
-    for (key, value) in [("group.instance.id", "seat-1"), ("heartbeat.interval.ms", "300")] {
-        spec.consumer_conf.insert(key.to_owned(), value.to_owned());
-    }
+    spec.consumer_conf.insert("group.instance.id".to_owned(), "seat-1".to_owned());
     let seated = Running::start(&spec).await;
     seated.until("records", has_received).await;
     let other: BaseConsumer = ClientConfig::new()

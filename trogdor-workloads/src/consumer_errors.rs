@@ -19,6 +19,16 @@ pub(crate) fn fatal(trouble: &Trouble) -> Result<(), String> {
         | Code::Resolve
         | Code::OperationTimedOut
         | Code::RequestTimedOut
+        | Code::TimedOutQueue
+        | Code::NetworkException
+        | Code::BrokerNotAvailable
+        | Code::ReplicaNotAvailable
+        | Code::FencedLeaderEpoch
+        | Code::UnknownLeaderEpoch
+        | Code::OffsetNotAvailable
+        | Code::KafkaStorageError
+        | Code::RebalanceInProgress
+        | Code::WaitingForCoordinator
         | Code::PollExceeded
         | Code::PartitionEOF
         | Code::NotLeaderForPartition

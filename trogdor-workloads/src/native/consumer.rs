@@ -49,7 +49,7 @@ pub(crate) struct BatchConsumer {
 }
 
 /// How long the cluster may take to answer a consumer that is about to leave.
-const LAST_LOOK_LIMIT: Duration = Duration::from_secs(1);
+const LAST_LOOK_LIMIT: Duration = Duration::from_millis(500);
 
 /// If something went wrong, it is seen whether the cluster answers: leaving a group waits for that.
 impl Drop for BatchConsumer {
@@ -168,13 +168,13 @@ impl BatchConsumer {
         partition: i32,
         limit: Duration,
     ) -> Result<(i64, i64), Unanswered> {
-        self.client.fetch_watermarks(topic, partition, limit).map_err(|error| {
-            match error.rdkafka_error_code() {
-                Some(code @ RDKafkaErrorCode::TopicAuthorizationFailed) => {
-                    Unanswered::ForGood(format!("topic {topic:?}: {code}"))
-                }
-                _ => Unanswered::Yet(error.to_string()),
+        let ends = self.client.fetch_watermarks(topic, partition, limit);
+        self.client.set_lost(ends.is_err());
+        ends.map_err(|error| match error.rdkafka_error_code() {
+            Some(code @ RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                Unanswered::ForGood(format!("topic {topic:?}: {code}"))
             }
+            _ => Unanswered::Yet(error.to_string()),
         })
     }
 

@@ -26,11 +26,8 @@ const LAST_POLL_LIMIT: Duration = Duration::from_millis(10);
 /// With nothing received for so long after the last acknowledgement, the partitions' ends are looked
 /// at: what is not before them is not there.
 const QUIET_NS: u64 = 5_000_000_000;
-/// How long one look at a partition's end may take; it may have to wait behind a fetch.
-const LOOK_LIMIT: Duration = Duration::from_secs(10);
-
-/// The same before anything is fetched; between looks the client is listened to.
-const FIRST_LOOK_LIMIT: Duration = Duration::from_secs(1);
+/// How long one look at a partition's end may take; it may have to wait behind a fetch. A stop waits for it.
+const LOOK_LIMIT: Duration = Duration::from_secs(1);
 
 /// Everything that the receiving side needs.
 pub(super) struct Job {
@@ -80,7 +77,7 @@ fn ends(job: &Job, consumer: &mut BatchConsumer, flag: &StopFlag) -> Result<Opti
             if flag.is_set() {
                 return Ok(None);
             }
-            let reason = match consumer.ends(&lane.topic, lane.partition, FIRST_LOOK_LIMIT) {
+            let reason = match consumer.ends(&lane.topic, lane.partition, LOOK_LIMIT) {
                 Ok((_, end)) => {
                     ends.push(end);
                     break;

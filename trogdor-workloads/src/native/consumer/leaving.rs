@@ -1,12 +1,18 @@
 //! How a consumer's client ends. librdkafka commits, leaves the group and waits for both; with nobody there to answer,
-//! that takes as long as a session, and there is no way to hurry it. So a client whose cluster is lost ends on a thread
-//! of its own, which nobody joins: it is over after a session time-out at the latest.
+//! or with a group that is forbidden, that takes as long as a session, and there is no way to hurry it. So a client
+//! ends on a thread of its own, for which its owner waits a while, or not at all if the cluster is lost. What it does
+//! not wait for is over after a session time-out at the latest.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use rdkafka::client::{Client, ClientContext};
+
+/// How long an owner waits. Leaving takes a few round trips.
+const WAIT: Duration = Duration::from_secs(1);
 
 /// A client that ends in order when it is dropped, and does not keep its owner waiting if nobody answers.
 pub(super) struct Leaving<C: ClientContext + 'static> {
@@ -40,11 +46,21 @@ impl<C: ClientContext> Deref for Leaving<C> {
 
 impl<C: ClientContext> Drop for Leaving<C> {
     fn drop(&mut self) {
-        let Some(client) = self.client.take().filter(|_| self.is_lost()) else { return };
+        let client = self.client.take();
+        let (end, ended) = mpsc::channel::<()>();
+        let leave = move || {
+            drop(client);
+            drop(end);
+        };
         // Without a thread the client, which was moved into the closure, ends here after all.
-        let spawned = thread::Builder::new().name("consumer-leaving".to_owned()).spawn(move || drop(client));
-        if let Err(error) = spawned {
-            tracing::warn!(%error, "no thread for a consumer that leaves");
+        let leaving = thread::Builder::new().name("consumer-leaving".to_owned()).spawn(leave);
+        if leaving.is_ok()
+            && !self.is_lost()
+            && ended.recv_timeout(WAIT) == Err(mpsc::RecvTimeoutError::Timeout)
+        {
+            tracing::warn!(
+                "a consumer does not get an answer while it leaves its group; it goes on by itself"
+            );
         }
     }
 }
