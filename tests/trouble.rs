@@ -287,9 +287,12 @@ async fn a_broker_that_is_away_dies_and_comes_back_costs_time_and_no_record() {
     }
     kafka.kill().await.unwrap();
     let mut producing = producing(&alice, &sent, 200, 1000);
-    // Longer than the broker is away.
-    producing.producer_conf.insert("delivery.timeout.ms".to_owned(), "60000".to_owned());
-    let round_trip = round_trip(&alice, &there_and_back, 200, 1000);
+    let mut round_trip = round_trip(&alice, &there_and_back, 200, 1000);
+    // Longer than the broker is away: the client promises order and no duplicates only to records that it does not
+    // give up meanwhile.
+    for conf in [&mut producing.producer_conf, &mut round_trip.producer_conf] {
+        conf.insert("delivery.timeout.ms".to_owned(), "60000".to_owned());
+    }
     let (subscribed, assigned) =
         (consuming(&alice, &sent, &sent, 1000), consuming(&alice, &format!("{sent}:0"), "", 1000));
     let (producing, round_trip, subscribed, assigned) = tokio::join!(
