@@ -59,6 +59,7 @@ async fn every_example_spec_runs() {
         "no_op.json",
         "produce_bench.json",
         "round_trip.json",
+        "share_consume_bench.json",
         "sustained_connection.json",
         "transactional_produce_bench.json",
     ];

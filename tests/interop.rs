@@ -269,7 +269,17 @@ async fn a_java_coordinator_drives_our_agent() {
     let config = config(folder.path(), ports);
     let _agent = Daemon::start("agent", &config, "node0", &[]).await;
     let coordinator = java.coordinator(&config, "node0", ports.1).await.unwrap();
-    run_all(&format!("127.0.0.1:{}", ports.1), "java-coordinator").await;
+    let target = format!("127.0.0.1:{}", ports.1);
+    run_all(&target, "java-coordinator").await;
+    // The original's own agent refuses every one of these.
+    let mut spec: Value = serde_json::from_str(&round_trip(&produce_bench("java-share").await)).unwrap();
+    spec["class"] = json!("org.apache.kafka.trogdor.workload.ShareRoundTripWorkloadSpec");
+    let created =
+        trogdor(&["client", "createTask", "-t", &target, "-i", "share-round", "-s", &spec.to_string()]).await;
+    assert!(created.status.success(), "{}", stderr(&created));
+    let state = wait(&target, "share-round").await;
+    assert_eq!((&state["state"], &state["error"]), (&json!("DONE"), &Value::Null), "{state}");
+    assert_eq!(state["status"]["totalReceived"], spec["maxMessages"], "{state}");
     coordinator.stop().await.unwrap();
 }
 

@@ -19,6 +19,7 @@ mod round_trip;
 mod run;
 mod security;
 mod share_groups;
+mod share_round_trip;
 mod specs;
 mod support;
 mod sustained_connection;

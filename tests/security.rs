@@ -10,7 +10,7 @@ use trogdor::workloads::{
     ALL_CONSUMERS, ConfigurableProducerSpec, ConfigurableProducerStatus, ConnectionStressAction,
     ConnectionStressSpec, ConnectionStressStatus, ConsumeBenchSpec, ConsumeBenchStatus, JavaProperties,
     PartitionsSpec, PayloadGenerator, ProduceBenchSpec, ProduceBenchStatus, RoundTripSpec, RoundTripStatus,
-    ShareConsumeBenchSpec, ThroughputGenerator, TopicsSpec, TransactionGenerator,
+    ShareConsumeBenchSpec, ShareRoundTripSpec, ThroughputGenerator, TopicsSpec, TransactionGenerator,
 };
 use trogdor_core::{TaskResult, TaskSpec};
 use trogdor_lab::{Access, Authority, Kafka, Login, Operation, Resource};
@@ -169,6 +169,11 @@ async fn runs_every_workload(access: &Access) {
     let status: ConsumeBenchStatus = result.status().unwrap();
     assert_eq!(status[ALL_CONSUMERS].unique_messages, Some(100), "{status:?}");
     let result = run(&round_trip(access, &topic, 50)).await.ok().unwrap();
+    let status: RoundTripStatus = result.status().unwrap();
+    assert_eq!((status.total_received, status.acknowledged), (50, 50), "{status:?}");
+    let mut shared = ShareRoundTripSpec(round_trip(access, &topic, 50));
+    shared.0.consumer_conf.insert("group.id".to_owned(), group.clone());
+    let result = run(&shared).await.ok().unwrap();
     let status: RoundTripStatus = result.status().unwrap();
     assert_eq!((status.total_received, status.acknowledged), (50, 50), "{status:?}");
     let result = run(&configurable(access, &topic)).await.ok().unwrap();

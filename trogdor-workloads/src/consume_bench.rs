@@ -17,7 +17,7 @@ use trogdor_core::{
     Worker, WorkerContext, WorkerResult,
 };
 
-pub use status::{ALL_CONSUMERS, ConsumeBenchStatus, ConsumerStatus, ShareFigures};
+pub use status::{ALL_CONSUMERS, ConsumeBenchStatus, ConsumerStatus};
 
 use crate::client_config::{JavaProperties, PROPERTIES, Role, Translated, merge, translate};
 use crate::hot_thread::StopFlag;

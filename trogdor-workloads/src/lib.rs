@@ -39,6 +39,7 @@ mod record_processor;
 mod round_trip;
 mod share;
 mod share_consume_bench;
+mod share_round_trip;
 mod status;
 mod sustained_connection;
 mod topic_admin;
@@ -58,9 +59,7 @@ pub use configurable_producer::{
 pub use connection_stress::{
     CONNECTION_STRESS, ConnectionStressAction, ConnectionStressSpec, ConnectionStressStatus,
 };
-pub use consume_bench::{
-    ALL_CONSUMERS, CONSUME_BENCH, ConsumeBenchSpec, ConsumeBenchStatus, ConsumerStatus, ShareFigures,
-};
+pub use consume_bench::{ALL_CONSUMERS, CONSUME_BENCH, ConsumeBenchSpec, ConsumeBenchStatus, ConsumerStatus};
 pub use created_topics::CreatedTopics;
 pub use embedded::EmbeddedBroker;
 pub use external_command::{EXTERNAL_COMMAND, ExternalCommandSpec};
@@ -75,7 +74,9 @@ pub use produce_bench::{PRODUCE_BENCH, ProduceBenchSpec};
 pub use producing::{Interval, ProduceBenchStatus};
 pub use record_processor::{AgesStatus, RecordProcessor};
 pub use round_trip::{ROUND_TRIP, RangesStatus, RoundTripSpec, RoundTripStatus};
+pub use share::ShareFigures;
 pub use share_consume_bench::{SHARE_CONSUME_BENCH, ShareConsumeBenchSpec};
+pub use share_round_trip::{SHARE_ROUND_TRIP, ShareRoundTripSpec};
 pub use sustained_connection::{
     ConnectionsStatus, SUSTAINED_CONNECTION, SustainedConnectionSpec, SustainedConnectionStatus,
 };
@@ -91,5 +92,6 @@ pub const CATALOG: &[TaskClass] = &[
     produce_bench::CLASS,
     round_trip::CLASS,
     share_consume_bench::CLASS,
+    share_round_trip::CLASS,
     sustained_connection::CLASS,
 ];

@@ -1,13 +1,14 @@
 //! RoundTrip: sends records and reads them back, and checks that each one comes back once, unchanged,
 //! by its partition and in order. Spec, controller and the part of the worker that prepares the run
 //! and gathers the figures; both hot loops are in [`sender`] and [`receiver`], what they compare in
-//! [`book`].
+//! [`book`]. ShareRoundTrip is the same with [`share_receiver`] in the place of the receiver.
 
 mod book;
 mod index_set;
 mod mark;
 mod receiver;
 mod sender;
+mod share_receiver;
 mod status;
 
 use std::sync::Arc;
@@ -54,7 +55,7 @@ pub(crate) const CLASS: TaskClass = TaskClass {
     fields: &TABLE,
 };
 
-const FIELDS: &[Field] = &[
+pub(crate) const FIELDS: &[Field] = &[
     START_MS,
     DURATION_MS,
     Field::new("clientNode", Kind::Text, "", "the node that sends and receives"),
@@ -149,7 +150,7 @@ impl TaskSpec for RoundTripSpec {
     }
 
     fn worker(&self, _task: &TaskId) -> Result<Box<dyn Worker>, String> {
-        Ok(Box::new(RoundTripWorker { spec: self.clone() }))
+        Ok(self.worker_of(Reader::Partitions))
     }
 
     fn named_nodes(&self) -> Vec<NodeName> {
@@ -157,6 +158,28 @@ impl TaskSpec for RoundTripSpec {
     }
 
     fn problems(&self) -> Vec<String> {
+        self.problems_of(Reader::Partitions)
+    }
+}
+
+/// What reads the records back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// A consumer that has all partitions assigned.
+    Partitions,
+    /// A member of a share group.
+    ShareGroup,
+}
+
+/// Clients made by one worker; Java counts them per process to make ids.
+const CLIENT_NUMBER: u32 = 1;
+
+impl RoundTripSpec {
+    pub(crate) fn worker_of(&self, reader: Reader) -> Box<dyn Worker> {
+        Box::new(RoundTripWorker { spec: self.clone(), reader })
+    }
+
+    pub(crate) fn problems_of(&self, reader: Reader) -> Vec<String> {
         let mut problems = Vec::new();
         if self.target_messages_per_sec <= 0 {
             problems.push("Can't have targetMessagesPerSec <= 0.".to_owned());
@@ -169,16 +192,11 @@ impl TaskSpec for RoundTripSpec {
         }
         problems.extend(self.value_generator.problems().iter().map(|text| format!("valueGenerator: {text}")));
         problems.extend(self.producer_settings("task").err());
-        problems.extend(self.consumer_settings("task").err());
+        problems.extend(self.consumer_settings("task", reader).err());
         problems.extend(self.admin_settings().err());
         problems
     }
-}
 
-/// Clients made by one worker; Java counts them per process to make ids.
-const CLIENT_NUMBER: u32 = 1;
-
-impl RoundTripSpec {
     /// The original also makes its buffers small, to bound its memory. Here the number of records in
     /// flight is bounded.
     fn producer_settings(&self, task: &str) -> Result<Translated, String> {
@@ -191,16 +209,24 @@ impl RoundTripSpec {
         self.settings(&defaults, &self.producer_conf, Role::Producer)
     }
 
-    fn consumer_settings(&self, task: &str) -> Result<Translated, String> {
-        let defaults = [
+    fn consumer_settings(&self, task: &str, reader: Reader) -> Result<Translated, String> {
+        let client_id = format!("consumer.{task}");
+        let (group, role) = match reader {
+            Reader::Partitions => (format!("round-trip-consumer-group-{task}"), Role::Consumer),
+            Reader::ShareGroup => (format!("round-trip-share-group-{task}"), Role::ShareConsumer),
+        };
+        let mut defaults = vec![
             ("bootstrap.servers", self.bootstrap_servers.as_str()),
-            ("client.id", &format!("consumer.{task}")),
-            ("group.id", &format!("round-trip-consumer-group-{task}")),
-            ("auto.offset.reset", "earliest"),
+            ("client.id", &client_id),
+            ("group.id", &group),
             ("request.timeout.ms", "105000"),
             ("max.poll.interval.ms", "100000"),
         ];
-        self.settings(&defaults, &self.consumer_conf, Role::Consumer)
+        // A share group keeps this itself; it is told so before it is joined.
+        if reader == Reader::Partitions {
+            defaults.push(("auto.offset.reset", "earliest"));
+        }
+        self.settings(&defaults, &self.consumer_conf, role)
     }
 
     fn admin_settings(&self) -> Result<Translated, String> {
@@ -245,6 +271,7 @@ struct Lane {
 #[derive(Debug)]
 struct RoundTripWorker {
     spec: RoundTripSpec,
+    reader: Reader,
 }
 
 #[async_trait]
@@ -263,7 +290,7 @@ impl Worker for RoundTripWorker {
                 return Ok(());
             }
         };
-        Ok(RoundTrip::prepare(&self.spec, setup, &ctx)?.run(&ctx).await?)
+        Ok(RoundTrip::prepare(&self.spec, self.reader, setup, &ctx)?.run(&ctx).await?)
     }
 }
 
@@ -271,6 +298,7 @@ impl Worker for RoundTripWorker {
 struct RoundTrip {
     book: Arc<Book>,
     flag: Arc<StopFlag>,
+    reader: Reader,
     receiver: receiver::Job,
     sender: sender::Job,
     /// Told by the receiver when sending may begin.
@@ -289,9 +317,14 @@ struct Teller {
 }
 
 impl RoundTrip {
-    fn prepare(spec: &RoundTripSpec, setup: Setup, ctx: &WorkerContext) -> Result<RoundTrip, String> {
+    fn prepare(
+        spec: &RoundTripSpec,
+        reader: Reader,
+        setup: Setup,
+        ctx: &WorkerContext,
+    ) -> Result<RoundTrip, String> {
         let mut for_producer = spec.producer_settings(ctx.task.as_str())?;
-        let for_consumer = spec.consumer_settings(ctx.task.as_str())?;
+        let for_consumer = spec.consumer_settings(ctx.task.as_str(), reader)?;
         let mut warnings = setup.warnings;
         warnings.extend(for_producer.notes.iter().map(|note| format!("producer: {note}")));
         warnings.extend(for_consumer.notes.iter().map(|note| format!("consumer: {note}")));
@@ -331,13 +364,13 @@ impl RoundTrip {
             book: book.clone(),
             troubles,
         };
-        Ok(RoundTrip { book, flag: Arc::default(), receiver, sender, ready, teller })
+        Ok(RoundTrip { book, flag: Arc::default(), reader, receiver, sender, ready, teller })
     }
 
     /// Runs both sides to their ends and tells how it went.
     async fn run(self, ctx: &WorkerContext) -> Result<(), String> {
-        let RoundTrip { book, flag, receiver, sender, ready, teller } = self;
-        let both = run_both(receiver, sender, ready, &book, &flag);
+        let RoundTrip { book, flag, reader, receiver, sender, ready, teller } = self;
+        let both = run_both(reader, receiver, sender, ready, &book, &flag);
         let mut both = std::pin::pin!(both);
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         let mut is_stopping = false;
@@ -367,13 +400,17 @@ impl RoundTrip {
 
 /// An error of one side ends the other.
 async fn run_both(
+    reader: Reader,
     receiver: receiver::Job,
     sender: sender::Job,
     ready: oneshot::Receiver<()>,
     book: &Book,
     flag: &Arc<StopFlag>,
 ) -> Result<(), String> {
-    let receive = move |flag: &StopFlag| receiver::receive(receiver, flag);
+    let receive = move |flag: &StopFlag| match reader {
+        Reader::Partitions => receiver::receive(receiver, flag),
+        Reader::ShareGroup => share_receiver::receive(receiver, flag),
+    };
     let mut receiving = HotThread::spawn("round-trip-receive", flag.clone(), receive)?;
     let Ok(()) = ready.await else { return receiving.ended().await };
     let send = move |flag: &StopFlag| sender::send(sender, flag);

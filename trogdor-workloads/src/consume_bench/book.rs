@@ -1,9 +1,10 @@
 //! What a consumer has received so far, and what all of them have together. Written by one consuming
 //! thread per batch, read once a second.
 
-use super::status::{ConsumerStatus, ShareFigures};
+use super::status::ConsumerStatus;
 use crate::latency::Latencies;
 use crate::record_processor::Ages;
+use crate::share::ShareFigures;
 
 /// The book of one consumer.
 #[derive(Debug, Clone)]

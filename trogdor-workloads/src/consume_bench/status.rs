@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::latency::LatencySummary;
 use crate::record_processor::{AgesStatus, java_float};
+use crate::share::ShareFigures;
 
 /// The key of the entry for all consumers together.
 pub const ALL_CONSUMERS: &str = "all";
@@ -64,40 +65,4 @@ pub struct ConsumerStatus {
     /// What is not as the spec says, or means something else here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-}
-
-/// What members of share groups count: records that were lent again, and what became of their verdicts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ShareFigures {
-    /// Records received that somebody had been lent before.
-    pub redeliveries: u64,
-    /// Records that are done with, as brokers have confirmed.
-    pub accepted: u64,
-    /// Records given back for another delivery, as brokers have confirmed.
-    pub released: u64,
-    /// Records that nobody shall get again, as brokers have confirmed.
-    pub rejected: u64,
-    /// Records judged too late: their lock had ended, or the broker had taken them back. They are delivered again.
-    pub refused: u64,
-    /// Records of which nobody knows whether the broker has heard the verdict: the connection ended first.
-    pub unknown: u64,
-    /// Records whose lock ended before they were handed out. They are delivered again.
-    pub lock_expiries: u64,
-    /// Acceptances beyond the first one of a record; not 0 only if a broker breaks its promise. For all together.
-    pub accepted_twice: u64,
-}
-
-impl ShareFigures {
-    /// Adds what another member has counted.
-    pub(crate) fn add(&mut self, other: &ShareFigures) {
-        self.redeliveries += other.redeliveries;
-        self.accepted += other.accepted;
-        self.released += other.released;
-        self.rejected += other.rejected;
-        self.refused += other.refused;
-        self.unknown += other.unknown;
-        self.lock_expiries += other.lock_expiries;
-        self.accepted_twice += other.accepted_twice;
-    }
 }

@@ -10,6 +10,7 @@ use super::index_set::{Findings, IndexSet, TooManyGaps};
 use super::mark::Mark;
 use super::status::{RangesStatus, RoundTripStatus};
 use crate::latency::Latencies;
+use crate::share::ShareFigures;
 use crate::status::count_cause;
 
 /// Missing records that are told one by one; further ones are counted.
@@ -56,6 +57,8 @@ pub(super) struct Received {
     misplaced: Findings,
     /// Records of other runs, or of none.
     pub(super) foreign: u64,
+    /// What only members of share groups count.
+    pub(super) share: Option<ShareFigures>,
     end_to_end: Latencies,
     last_ns: u64,
 }
@@ -134,6 +137,19 @@ impl Book {
         is_right: bool,
         now_ns: u64,
     ) -> Result<(), TooManyGaps> {
+        self.receive_delivery(received, partition, mark, is_right, now_ns, false)
+    }
+
+    /// The same; one that is delivered again by a share group may be known, and late.
+    pub(super) fn receive_delivery(
+        &self,
+        received: &mut Received,
+        partition: u64,
+        mark: Mark,
+        is_right: bool,
+        now_ns: u64,
+        is_again: bool,
+    ) -> Result<(), TooManyGaps> {
         let index = mark.index;
         let set = &mut received.sets[(index % self.partitions) as usize];
         let place = index / self.partitions;
@@ -142,6 +158,7 @@ impl Book {
         // Whoever sends twice may find two, and the later one late.
         let was_resent = is_late && self.sent().resent.contains(index);
         match (is_new, was_resent) {
+            _ if is_again => {}
             (false, true) => received.duplicates_of_resent += 1,
             (false, false) => received.duplicates.add(index),
             (true, false) if is_late => received.out_of_order.add(index),
@@ -184,6 +201,7 @@ impl Book {
             corrupted: RangesStatus::of(&received.corrupted),
             misplaced: RangesStatus::of(&received.misplaced),
             foreign: received.foreign,
+            share: received.share,
             elapsed_ms: elapsed_ns / 1_000_000,
             messages_per_sec: if elapsed_ns == 0 { 0.0 } else { rate(elapsed_ns) },
             end_to_end: received.end_to_end.summary(),
@@ -271,6 +289,21 @@ mod tests {
         assert_eq!(status.duplicates, ranges(1, &["2"]));
         assert_eq!(status.out_of_order, ranges(1, &["3"]));
         assert_eq!((status.total_received, book.is_complete()), (10, true));
+    }
+
+    #[test]
+    fn what_a_share_group_delivers_again_is_no_duplicate_and_may_be_late() {
+        let book = sent(6);
+        receive(&book, [0, 4, 1, 3, 5]);
+        let run = RunId::new();
+        for index in [2, 4] {
+            let mark = Mark::new(run, index, 0, None);
+            book.receive_delivery(&mut book.received(), 0, mark, true, 5, true).unwrap();
+        }
+        let status = book.status();
+        assert_eq!((status.duplicates.count, status.out_of_order.count, status.total_received), (0, 0, 6));
+        receive(&book, [4]);
+        assert_eq!(book.status().duplicates, ranges(1, &["4"]));
     }
 
     #[test]

@@ -20,12 +20,12 @@ use crate::native::{BatchConsumer, Received};
 use crate::topic_admin::Unanswered;
 
 /// How long one poll waits while records are being sent; a stop is seen within it.
-const POLL_LIMIT: Duration = Duration::from_millis(50);
+pub(super) const POLL_LIMIT: Duration = Duration::from_millis(50);
 /// How long one poll waits for the last records.
-const LAST_POLL_LIMIT: Duration = Duration::from_millis(10);
+pub(super) const LAST_POLL_LIMIT: Duration = Duration::from_millis(10);
 /// With nothing received for so long after the last acknowledgement, the partitions' ends are looked
 /// at: what is not before them is not there.
-const QUIET_NS: u64 = 5_000_000_000;
+pub(super) const QUIET_NS: u64 = 5_000_000_000;
 /// How long one look at a partition's end may take; it may have to wait behind a fetch. A stop waits for it.
 const LOOK_LIMIT: Duration = Duration::from_secs(1);
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::index_set::Findings;
 use crate::latency::LatencySummary;
+use crate::share::ShareFigures;
 
 /// How many ranges of indexes a status shows.
 const RANGES_SHOWN: usize = 10;
@@ -52,6 +53,9 @@ pub struct RoundTripStatus {
     pub messages_per_sec: f64,
     /// From a record's due time to its receipt, by one clock; at full rate from its hand-over.
     pub end_to_end: LatencySummary,
+    /// What only a member of a share group counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<ShareFigures>,
     /// Why fewer records than wanted were sent, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_early: Option<String>,
@@ -98,12 +102,15 @@ impl RangesStatus {
 }
 
 impl RoundTripStatus {
-    /// Why the task failed, if it did. An idempotent producer promises order and no duplicates.
+    /// Why the task failed, if it did. An idempotent producer promises order and no duplicates; a share group promises
+    /// no order, but that a record is accepted once.
     pub(super) fn verdict(&self, is_idempotent: bool) -> Result<(), String> {
         let causes: Vec<_> = self.errors.iter().map(|(cause, count)| format!("{count} × {cause}")).collect();
         let failed = format!("{} were not delivered ({})", self.failed, causes.join(", "));
         let unknown = format!("the fate of {} is unknown", self.unknown);
         let unread = format!("{} were acknowledged but not received by the end", self.not_yet_received);
+        let twice = self.share.map_or(0, |share| share.accepted_twice);
+        let promises_order = is_idempotent && self.share.is_none();
         let findings = [
             (self.failed > 0).then_some(failed),
             (self.unknown > 0).then_some(unknown),
@@ -112,7 +119,8 @@ impl RoundTripStatus {
             self.corrupted.finding("came back changed"),
             self.misplaced.finding("came back by another partition"),
             self.duplicates.finding("came back more than once").filter(|_| is_idempotent),
-            self.out_of_order.finding("came back out of order").filter(|_| is_idempotent),
+            self.out_of_order.finding("came back out of order").filter(|_| promises_order),
+            (twice > 0).then(|| format!("{twice} could be accepted twice")),
         ];
         let findings: Vec<_> = findings.into_iter().flatten().collect();
         match findings.is_empty() {

@@ -18,6 +18,8 @@ use futures_util::stream::FuturesUnordered;
 use kafka_protocol::messages::GroupId;
 use kafka_protocol::protocol::StrBytes;
 
+pub(super) use answers::coordinator;
+
 use super::acknowledgements::{Runs, Verdict};
 use super::cluster::Cluster;
 use super::delivery::{Delivered, Delivery};

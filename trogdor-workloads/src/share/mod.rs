@@ -16,10 +16,13 @@ mod connection;
 mod consumer;
 mod delivery;
 mod failure;
+mod figures;
 mod group_config;
 
+mod lag;
 mod lines;
 mod membership;
+mod progress;
 mod records;
 mod sasl;
 mod session;
@@ -28,8 +31,20 @@ mod tls;
 
 pub(crate) use accepted::Accepted;
 pub(crate) use acknowledgements::Verdict;
-pub(crate) use consumer::{End, Outcome, ShareConsumer};
+pub(crate) use consumer::ShareConsumer;
 pub(crate) use delivery::Delivered;
+pub use figures::ShareFigures;
+pub(crate) use figures::enter_outcomes;
 pub(crate) use group_config::prepare_group;
+pub(crate) use progress::has_read_all;
 
 pub(crate) use settings::Settings;
+
+/// Runs a member on the calling thread, with a small runtime for its connections.
+///
+/// # Errors
+/// There is no runtime to be had, or that of the member.
+pub(crate) fn block_on<T>(member: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+    runtime.map_err(|error| format!("no runtime for the share consumer: {error}"))?.block_on(member)
+}

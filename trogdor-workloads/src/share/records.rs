@@ -1,5 +1,5 @@
 //! The record batches of one partition as they come from a broker, read record by record without a copy. Only
-//! format 2 is read, the one that brokers with share groups write; headers are stepped over.
+//! format 2 is read, the one that brokers with share groups write; headers are read only when asked for.
 
 use bytes::{Buf as _, Bytes};
 
@@ -28,6 +28,22 @@ pub(crate) struct Record<'a> {
     pub(crate) key: Option<&'a [u8]>,
     /// Its value.
     pub(crate) value: Option<&'a [u8]>,
+    /// Its headers as they lie in the batch.
+    headers: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    /// The value of the first header of this name.
+    pub(crate) fn header(&self, name: &[u8]) -> Option<&'a [u8]> {
+        let mut at = Cursor { bytes: self.headers, at: 0 };
+        for _ in 0..at.varint()? {
+            let (found, value) = (at.field()??, at.field()?);
+            if found == name {
+                return value;
+            }
+        }
+        None
+    }
 }
 
 /// Reads batches from their first record to their last.
@@ -161,6 +177,7 @@ impl Batch {
             timestamp_ms: self.append_time_ms.unwrap_or(made_ms),
             key,
             value,
+            headers: at.rest(),
         })
     }
 }
@@ -191,6 +208,10 @@ impl<'a> Cursor<'a> {
             }
         }
         None
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
     }
 
     /// Bytes after their length; `Some(None)` for null.
@@ -235,7 +256,15 @@ pub(super) mod tests {
                 varint(&mut record, 300);
                 record.extend([7; 300]);
             }
-            varint(&mut record, 0);
+            // A header without a value, and one with the offset.
+            varint(&mut record, 2);
+            varint(&mut record, 1);
+            record.extend(b"x");
+            varint(&mut record, -1);
+            varint(&mut record, 6);
+            record.extend(b"offset");
+            varint(&mut record, 8);
+            record.extend(offset.to_le_bytes());
             varint(&mut records, record.len() as i64);
             records.extend(record);
         }
@@ -261,6 +290,8 @@ pub(super) mod tests {
         while let Some(record) = records.next()? {
             assert_eq!(record.key, Some(&record.offset.to_le_bytes()[..]));
             assert_eq!(record.value.is_none(), record.offset % 3 == 0);
+            assert_eq!(record.header(b"offset"), record.key);
+            assert_eq!((record.header(b"x"), record.header(b"offse")), (None, None));
             offsets.push(record.offset);
         }
         Ok(offsets)
@@ -300,7 +331,8 @@ pub(super) mod tests {
     fn broken_batches_are_errors_and_never_panics() {
         let whole = batch(5, 7, &[5, 6, 7], 0);
         let mut wrong = whole.clone();
-        *wrong.last_mut().unwrap() ^= 1;
+        // In the largest timestamp, which says nothing here.
+        wrong[42] ^= 1;
         let mut records = Records::new(wrong.clone().into(), true);
         assert_eq!(
             records.next(),
@@ -312,7 +344,9 @@ pub(super) mod tests {
                 let mut bytes = whole.clone();
                 bytes[at] ^= flip;
                 let mut records = Records::new(bytes.into(), false);
-                while let Ok(Some(_)) = records.next() {}
+                while let Ok(Some(record)) = records.next() {
+                    record.header(b"none");
+                }
             }
         }
         let mut old = whole;

@@ -2,17 +2,18 @@
 //! thread of its own with a small runtime for its connections, and shares its book, the accepted records and its stop
 //! flag.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::client_config::Translated;
 use crate::clock::{Stopwatch, wall_ms};
-use crate::consume_bench::ShareFigures;
 use crate::consume_bench::book::Book;
 use crate::consume_bench::running::lock;
 use crate::hot_thread::StopFlag;
 use crate::pace::Pace;
-use crate::share::{Accepted, Delivered, End, Outcome, Settings, ShareConsumer, Verdict};
+use crate::share::{
+    Accepted, Delivered, Settings, ShareConsumer, ShareFigures, Verdict, block_on, enter_outcomes,
+};
 
 /// How long one poll waits; a stop is seen within it.
 const POLL_LIMIT: Duration = Duration::from_millis(50);
@@ -56,9 +57,7 @@ pub(super) struct Job {
 
 /// Consumes until enough was received, something fails for good, or a stop is asked for.
 pub(super) fn consume(job: Job, flag: &StopFlag) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
-    let runtime = runtime.map_err(|error| format!("no runtime for the share consumer: {error}"))?;
-    runtime.block_on(async {
+    block_on(async {
         let consumer = ShareConsumer::new(Settings::new(&job.translated), job.topics.clone());
         lock(&job.book).share = Some(ShareFigures::default());
         let mut member = Member { job, consumer, watch: Stopwatch::start(), last_batch_ns: 0, received: 0 };
@@ -138,7 +137,7 @@ impl Member {
         let mut book = lock(&self.job.book);
         book.assigned = self.consumer.assignment();
         book.share.get_or_insert_default().lock_expiries = self.consumer.expired();
-        enter_outcomes(&mut book, &self.job.accepted, &outcomes);
+        enter_outcomes(book.share.get_or_insert_default(), &self.job.accepted, &outcomes);
     }
 
     async fn finish(mut self, flag: &StopFlag) {
@@ -156,29 +155,8 @@ impl Member {
         let close_ns = self.watch.elapsed_ns();
         let outcomes = self.consumer.close(CLOSE_LIMIT).await;
         tracing::debug!(ms = (self.watch.elapsed_ns() - close_ns) / 1_000_000, "left the share group");
-        enter_outcomes(&mut lock(&self.job.book), &self.job.accepted, &outcomes);
-    }
-}
-
-fn enter_outcomes(book: &mut Book, accepted: &Mutex<Accepted>, outcomes: &[Outcome]) {
-    if outcomes.is_empty() {
-        return;
-    }
-    let mut accepted = accepted.lock().unwrap_or_else(PoisonError::into_inner);
-    let figures = book.share.get_or_insert_default();
-    for outcome in outcomes {
-        let records = u64::try_from(outcome.last - outcome.first + 1).unwrap_or(0);
-        let count = match (outcome.end, outcome.verdict) {
-            (End::Done, Verdict::Accept) => {
-                accepted.add(&outcome.topic, outcome.partition, outcome.first, outcome.last);
-                &mut figures.accepted
-            }
-            (End::Done, Verdict::Release) => &mut figures.released,
-            (End::Done, Verdict::Reject) => &mut figures.rejected,
-            (End::Refused, _) => &mut figures.refused,
-            (End::Unknown, _) => &mut figures.unknown,
-        };
-        *count += records;
+        let mut book = lock(&self.job.book);
+        enter_outcomes(book.share.get_or_insert_default(), &self.job.accepted, &outcomes);
     }
 }
 

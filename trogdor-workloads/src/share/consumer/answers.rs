@@ -283,7 +283,7 @@ impl ShareConsumer {
 }
 
 /// The coordinator in an answer.
-fn coordinator(answer: FindCoordinatorResponse) -> Result<HostPort, Failure> {
+pub(in crate::share) fn coordinator(answer: FindCoordinatorResponse) -> Result<HostPort, Failure> {
     let Some(found) = answer.coordinators.first() else {
         return Err(Failure::Passing("none was named".to_owned()));
     };
