@@ -154,8 +154,10 @@ async fn a_flush_follows_every_nth_record_and_waits_for_all() {
     let flush_time = flushing.flush_time.unwrap();
     assert_eq!(flush_time.count, flushing.handed_over / 5, "{flushing:?}");
     assert!(flushing.total_sent >= 10, "{flushing:?}");
-    assert!(flush_time.p50_us < 100_000 && flushing.service_time.p50_us < 100_000, "{flushing:?}");
-    assert!(lingering.service_time.p50_us > 300_000, "{lingering:?}");
+    // A machine that is busy with other things is slow in both.
+    let (flushed_us, lingered_us) = (flushing.service_time.p50_us, lingering.service_time.p50_us);
+    assert!(2 * flushed_us < lingered_us, "{flushing:?} {lingering:?}");
+    assert!(flush_time.p50_us <= flushing.service_time.max_us, "{flushing:?}");
 }
 
 #[tokio::test]

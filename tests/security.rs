@@ -128,7 +128,7 @@ fn sharing(access: &Access, topic: &str, messages: i64) -> ShareConsumeBenchSpec
 
 fn connecting(access: &Access, action: ConnectionStressAction) -> ConnectionStressSpec {
     ConnectionStressSpec {
-        duration_ms: 3000,
+        duration_ms: 6000,
         client_node: vec!["node0".into()],
         bootstrap_servers: access.bootstrap.clone(),
         common_client_conf: conf(access),

@@ -451,8 +451,9 @@ async fn what_is_forbidden_in_the_middle_is_named() {
     let on = Resource::Topic(&topic);
     kafka.allow("alice", on, &[Operation::All]).await.unwrap();
     run(&producing(&alice, &topic, 10_000_000, 100)).await.ok().unwrap();
-    let producing = producing(&alice, &topic, 100, 500);
-    let round_trip = round_trip(&alice, &topic, 100, 500);
+    // Longer than it takes to forbid something.
+    let producing = producing(&alice, &topic, 100, 1500);
+    let round_trip = round_trip(&alice, &topic, 100, 1500);
     let reading = consuming(&alice, &format!("{topic}:0"), "", 1_000_000);
     let grouped = consuming(&alice, &topic, &group, 1_000_000);
     let (producing, round_trip, reading, grouped) = tokio::join!(
@@ -478,7 +479,7 @@ async fn what_is_forbidden_in_the_middle_is_named() {
         assert!(text.contains(&topic) && text.contains("Topic authorization failed"), "{text}");
     }
     let status = produced(&producing);
-    assert_eq!((status.handed_over, status.unknown), (500, 0), "{status:?}");
+    assert_eq!((status.handed_over, status.unknown), (1500, 0), "{status:?}");
     assert!(status.total_sent > 0 && status.failed > 0, "{status:?}");
     let status = round_tripped(&round_trip);
     assert!(status.acknowledged > 0 && status.failed > 0 && status.lost.count == 0, "{status:?}");

@@ -41,6 +41,8 @@ pub(super) struct Sent {
     causes: BTreeMap<String, u64>,
     resent: Findings,
     unknown: Findings,
+    /// The client gave records up that it had no answer for.
+    pub(super) client_gave_up: bool,
 }
 
 /// The receiver's side.
@@ -193,6 +195,7 @@ impl Book {
             errors: sent.causes.clone(),
             unknown: sent.unknown.count(),
             resent: sent.resent.count(),
+            client_gave_up: sent.client_gave_up,
             not_yet_received: if is_over { 0 } else { missing.count() },
             lost: if is_over { RangesStatus::of(&missing) } else { RangesStatus::default() },
             duplicates: RangesStatus::of(&received.duplicates),

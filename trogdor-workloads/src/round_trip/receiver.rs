@@ -26,7 +26,8 @@ pub(super) const LAST_POLL_LIMIT: Duration = Duration::from_millis(10);
 /// With nothing received for so long after the last acknowledgement, the partitions' ends are looked
 /// at: what is not before them is not there.
 pub(super) const QUIET_NS: u64 = 5_000_000_000;
-/// How long one look at a partition's end may take; it may have to wait behind a fetch. A stop waits for it.
+/// How long one look at a partition's end may take, beside the time that it may have to wait behind a
+/// fetch. A stop waits for it.
 const LOOK_LIMIT: Duration = Duration::from_secs(1);
 
 /// Everything that the receiving side needs.
@@ -49,6 +50,7 @@ pub(super) fn receive(job: Job, flag: &StopFlag) -> Result<(), String> {
     consumer.assign(
         from_the_ends.map(|(lane, end)| (lane.topic.as_str(), lane.partition, Offset::Offset(*end))),
     )?;
+    let look_limit = LOOK_LIMIT + fetch_wait(&job.translated);
     let Job { lanes, run, watch, grace, book, ready, .. } = job;
     // Nobody waits for it any more if the worker is being stopped.
     let _ = ready.send(());
@@ -61,6 +63,7 @@ pub(super) fn receive(job: Job, flag: &StopFlag) -> Result<(), String> {
         grace,
         book,
         consumer,
+        look_limit,
         heard_ns,
         stopping_since_ns: None,
     };
@@ -105,6 +108,13 @@ fn ends(job: &Job, consumer: &mut BatchConsumer, flag: &StopFlag) -> Result<Opti
     Ok(Some(ends))
 }
 
+/// How long a broker may keep a fetch, and what is asked behind it, waiting for data.
+fn fetch_wait(translated: &Translated) -> Duration {
+    const DEFAULT_MS: u64 = 500;
+    let set = translated.librdkafka.get("fetch.wait.max.ms").and_then(|text| text.parse().ok());
+    Duration::from_millis(set.unwrap_or(DEFAULT_MS))
+}
+
 struct Receiver {
     lanes: Arc<[Lane]>,
     /// Where each partition is read from.
@@ -114,6 +124,8 @@ struct Receiver {
     grace: Duration,
     book: Arc<Book>,
     consumer: BatchConsumer,
+    /// How long one look at a partition's end may take.
+    look_limit: Duration,
     /// When the last record came, or the partitions' ends were looked at.
     heard_ns: u64,
     stopping_since_ns: Option<u64>,
@@ -170,7 +182,7 @@ impl Receiver {
         self.heard_ns = now_ns;
         let is_read = |(lane, start): (&Lane, &i64)| {
             let position = self.consumer.position(&lane.topic, lane.partition).unwrap_or(*start);
-            let ends = self.consumer.ends(&lane.topic, lane.partition, LOOK_LIMIT);
+            let ends = self.consumer.ends(&lane.topic, lane.partition, self.look_limit);
             ends.is_ok_and(|(first, end)| position.max(first) >= end)
         };
         let is_all_read = self.lanes.iter().zip(&self.starts).all(is_read);

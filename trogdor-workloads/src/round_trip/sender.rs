@@ -221,6 +221,7 @@ impl Sender<'_> {
 
     fn again_or_failed(&mut self, attempt: Attempt, code: RDKafkaErrorCode, now_ns: u64, sent: &mut Sent) {
         let attempts = attempt.attempts + 1;
+        sent.client_gave_up |= may_pass(code);
         if may_pass(code) && attempts < ATTEMPTS_MAX && !self.flag.is_set() {
             let not_before_ns = now_ns + RESEND_PAUSE_NS * u64::from(attempts);
             self.again.push_back(Attempt { attempts, not_before_ns, ..attempt });

@@ -30,6 +30,10 @@ pub struct RoundTripStatus {
     pub unknown: u64,
     /// How often a record was sent again.
     pub resent: u64,
+    /// Whether the client gave records up before they were answered, at its delivery time-out. From then
+    /// on even an idempotent one promises neither order nor single copies, also of other records.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub client_gave_up: bool,
     /// Records that were acknowledged and have not been received so far.
     pub not_yet_received: u64,
     /// Records that were acknowledged and are not in the topic: all of it was read after the last
@@ -102,9 +106,10 @@ impl RangesStatus {
 }
 
 impl RoundTripStatus {
-    /// Why the task failed, if it did. An idempotent producer promises order and no duplicates; a share group promises
-    /// no order, but that a record is accepted once.
+    /// Why the task failed, if it did. An idempotent producer promises order and no duplicates until it gives a record
+    /// up; a share group promises no order, but that a record is accepted once.
     pub(super) fn verdict(&self, is_idempotent: bool) -> Result<(), String> {
+        let is_idempotent = is_idempotent && !self.client_gave_up;
         let causes: Vec<_> = self.errors.iter().map(|(cause, count)| format!("{count} × {cause}")).collect();
         let failed = format!("{} were not delivered ({})", self.failed, causes.join(", "));
         let unknown = format!("the fate of {} is unknown", self.unknown);
@@ -155,6 +160,8 @@ mod tests {
         assert_eq!(status.verdict(false), Ok(()));
         let error = "of 10 messages 2 came back more than once (7-8)";
         assert_eq!(status.verdict(true), Err(error.to_owned()));
+        let status = RoundTripStatus { client_gave_up: true, ..status };
+        assert_eq!(status.verdict(true), Ok(()));
     }
 
     #[test]
