@@ -14,8 +14,8 @@ use tokio::sync::OnceCell;
 use trogdor::workloads::{
     ALL_CONSUMERS, ConfigurableProducerSpec, ConfigurableProducerStatus, ConsumeBenchSpec,
     ConsumeBenchStatus, JavaProperties, PartitionsSpec, PayloadGenerator, ProduceBenchSpec,
-    ProduceBenchStatus, RoundTripSpec, RoundTripStatus, ThroughputGenerator, TopicsSpec,
-    TransactionGenerator,
+    ProduceBenchStatus, RoundTripSpec, RoundTripStatus, ShareConsumeBenchSpec, SustainedConnectionSpec,
+    ThroughputGenerator, TopicsSpec, TransactionGenerator,
 };
 use trogdor_core::api::CoordinatorApi as _;
 use trogdor_core::{Cluster, TaskId, TaskResult, TaskSpec};
@@ -116,6 +116,39 @@ fn configurable(access: &Access, topic: &str, duration_ms: i64) -> ConfigurableP
     }
 }
 
+/// Two connections of each kind.
+fn sustained(access: &Access, topic: &str, duration_ms: i64) -> SustainedConnectionSpec {
+    SustainedConnectionSpec {
+        duration_ms,
+        client_node: "node0".to_owned(),
+        bootstrap_servers: access.bootstrap.clone(),
+        common_client_conf: common(access),
+        producer_conf: properties(SHORT_PRODUCER),
+        key_generator: Some(PayloadGenerator::default_key()),
+        value_generator: Some(PayloadGenerator::default_value()),
+        producer_connection_count: 2,
+        consumer_connection_count: 2,
+        metadata_connection_count: 2,
+        topic_name: topic.to_owned(),
+        num_threads: 6,
+        refresh_rate_ms: 200,
+        ..SustainedConnectionSpec::default()
+    }
+}
+
+fn sharing(access: &Access, topic: &str, messages: i64) -> ShareConsumeBenchSpec {
+    ShareConsumeBenchSpec {
+        duration_ms: 60_000,
+        consumer_node: "node0".to_owned(),
+        bootstrap_servers: access.bootstrap.clone(),
+        common_client_conf: common(access),
+        max_messages: messages,
+        share_group: topic.to_owned(),
+        active_topics: vec![topic.to_owned()],
+        ..ShareConsumeBenchSpec::default()
+    }
+}
+
 fn consuming(access: &Access, pattern: &str, group: &str, messages: i64) -> ConsumeBenchSpec {
     ConsumeBenchSpec {
         duration_ms: 60_000,
@@ -160,10 +193,6 @@ impl Running {
 
     async fn end(&self) -> TaskResult {
         self.cluster.wait(&self.id).await.unwrap()
-    }
-
-    async fn stop(&self) {
-        self.cluster.coordinator().stop_task(self.id.clone()).await.unwrap();
     }
 }
 
@@ -235,13 +264,16 @@ async fn what_is_no_cluster_is_named_at_once() {
         let (producing, consuming) = (producing(&access, "foo", 10, 10), consuming(&access, "foo", "", 10));
         let (round_trip, configurable) =
             (round_trip(&access, "foo", 10, 10), configurable(&access, "foo", 60_000));
-        let (producing, consuming, round_trip, configurable) = tokio::join!(
+        let (sharing, sustained) = (sharing(&access, "foo", 10), sustained(&access, "foo", 60_000));
+        let running = tokio::join!(
             Running::start(&producing),
             Running::start(&consuming),
             Running::start(&round_trip),
-            Running::start(&configurable)
+            Running::start(&configurable),
+            Running::start(&sharing),
+            Running::start(&sustained),
         );
-        for running in [producing, consuming, round_trip, configurable] {
+        for running in [running.0, running.1, running.2, running.3, running.4, running.5] {
             let result = tokio::time::timeout(Duration::from_secs(20), running.end()).await.unwrap();
             let error = error(&result);
             assert!(error.contains(expected) && error.contains(&bootstrap), "{error}");
@@ -257,13 +289,20 @@ async fn a_server_that_is_away_stands_in_the_status_and_in_the_error_of_a_task_w
     let consuming = ConsumeBenchSpec { duration_ms: 4000, ..consuming(&access, "foo", "", 10) };
     let round_trip = RoundTripSpec { duration_ms: 4000, ..round_trip(&access, "foo", 10, 10) };
     let configurable = configurable(&access, "foo", 4000);
-    let (producing, consuming, round_trip, configurable) = tokio::join!(
+    let sharing = ShareConsumeBenchSpec { duration_ms: 4000, ..sharing(&access, "foo", 10) };
+    let sustained = sustained(&access, "foo", 4000);
+    let running = tokio::join!(
         Running::start(&producing),
         Running::start(&consuming),
         Running::start(&round_trip),
-        Running::start(&configurable)
+        Running::start(&configurable),
+        Running::start(&sharing),
+        Running::start(&sustained),
     );
-    let watched = [producing, consuming, round_trip, configurable].map(async |running| {
+    // The share consumer waits for as long as `default.api.timeout.ms` only, and then tells.
+    let sharing = &running.4;
+    let running = [&running.0, &running.1, &running.2, &running.3, &running.5];
+    let watched = running.map(async |running| {
         let names_it = |status: &Value| {
             let text = status.as_str().unwrap_or_default();
             text.contains(&bootstrap) && text.contains("Connection refused")
@@ -274,6 +313,9 @@ async fn a_server_that_is_away_stands_in_the_status_and_in_the_error_of_a_task_w
         assert!(error.contains(&bootstrap) && error.contains("Connection refused"), "{error}");
     });
     join_all(watched).await;
+    let result = sharing.end().await;
+    let error = error(&result);
+    assert!(error.contains(&bootstrap) && error.contains("Connection refused"), "{error}");
 }
 
 /// Over TLS and with a login, so that handshakes are cut off too.
