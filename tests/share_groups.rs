@@ -5,14 +5,19 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
 use trogdor::workloads::{
     ALL_CONSUMERS, ConsumeBenchStatus, ConsumerStatus, JavaProperties, PartitionsSpec, PayloadGenerator,
     ProduceBenchSpec, RecordProcessor, ShareConsumeBenchSpec, ShareFigures, TopicsSpec, TransactionGenerator,
 };
 use trogdor_core::api::CoordinatorApi as _;
-use trogdor_core::{Cluster, TaskResult};
+use trogdor_core::{Cluster, TaskId, TaskResult};
 use trogdor_lab::{JavaTool, Kafka, free_port};
 
 use crate::support::{Daemon, LIMIT, http, kafka, platform, topic};
@@ -363,6 +368,93 @@ async fn a_frozen_member_loses_its_records_when_their_locks_end() {
     assert!(share(&slow).lock_expiries + share(&slow).refused > 0, "{slow:?}");
 }
 
+/// The entry of all members of a task that runs, as soon as it is as wanted.
+async fn until(cluster: &Cluster, id: &TaskId, wanted: &dyn Fn(&ConsumerStatus) -> bool) -> ConsumerStatus {
+    loop {
+        let state = cluster.coordinator().await_task(id.clone(), Duration::from_millis(50)).await.unwrap();
+        assert!(!state.is_done(), "{state:?}");
+        let status: Result<ConsumeBenchStatus, _> = serde_json::from_value(state.status().clone());
+        if let Some(all) = status.ok().and_then(|mut status| status.remove(ALL_CONSUMERS))
+            && wanted(&all)
+        {
+            return all;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_or_no_broker_is_named() {
+    let away = format!("127.0.0.1:{}", free_port().unwrap());
+    let spec = ShareConsumeBenchSpec {
+        duration_ms: 3000,
+        bootstrap_servers: away.clone(),
+        ..reading(kafka().await, "foo", 1)
+    };
+    let cluster = cluster();
+    let id = cluster.create("foo", &spec).await.unwrap();
+    loop {
+        let state = cluster.coordinator().await_task(id.clone(), Duration::from_millis(20)).await.unwrap();
+        assert!(!state.is_done(), "{state:?}");
+        if state
+            .status()
+            .as_str()
+            .is_some_and(|text| text.contains(&away) && text.contains("Connection refused"))
+        {
+            break;
+        }
+    }
+    let error = cluster.wait(&id).await.unwrap().error().unwrap().to_owned();
+    assert!(error.contains(&away) && error.contains("Connection refused"), "{error}");
+
+    let web = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = web.local_addr().unwrap().to_string();
+    let serving = async {
+        loop {
+            let (mut stream, _) = web.accept().await.unwrap();
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    };
+    let spec = ShareConsumeBenchSpec { duration_ms: 60_000, bootstrap_servers: address.clone(), ..spec };
+    let result = tokio::select! {
+        result = run(&spec) => result,
+        () = serving => unreachable!("it serves for ever"),
+    };
+    let error = result.error().unwrap();
+    assert!(error.contains(&address) && error.contains("it answers in HTTP"), "{error}");
+}
+
+#[tokio::test]
+async fn a_broker_that_dies_and_stays_away_is_an_error_in_time() {
+    let (mut kafka, topic) = (Kafka::start("4.3.1").await.unwrap(), topic("share-gone"));
+    fill(&kafka, &topic, 2, 100).await;
+    let spec = ShareConsumeBenchSpec { duration_ms: 5000, ..reading(&kafka, &topic, 1000) };
+    let cluster = cluster();
+    let id = cluster.create("foo", &spec).await.unwrap();
+    until(&cluster, &id, &|all| all.total_messages_received == 100).await;
+    kafka.kill().await.unwrap();
+    let result = cluster.wait(&id).await.unwrap();
+    let error = result.error().unwrap();
+    assert!(error.starts_with("ended after 100 of 1000 messages without its cluster; "), "{error}");
+    assert!(error.contains(kafka.bootstrap()), "{error}");
+    let ran_ms = result.state.done_ms() - result.state.started_ms();
+    assert!(ran_ms < 8000, "{ran_ms}");
+}
+
+#[tokio::test]
+async fn a_topic_that_is_deleted_is_named() {
+    let (kafka, topic) = (kafka().await, topic("share-deleted"));
+    fill(kafka, &topic, 1, 10).await;
+    let cluster = cluster();
+    let id = cluster.create("foo", &reading(kafka, &topic, 1000)).await.unwrap();
+    until(&cluster, &id, &|all| all.total_messages_received == 10).await;
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", kafka.bootstrap()).create().unwrap();
+    admin.delete_topics(&[&topic], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
+    let result = cluster.wait(&id).await.unwrap();
+    let expected = format!("topic {topic:?} is not there any more: UnknownTopicOrPartition");
+    assert_eq!(result.error(), Some(expected.as_str()));
+}
+
 #[tokio::test]
 async fn a_broker_that_is_killed_and_comes_back_loses_nothing() {
     let kafka = Kafka::builder("4.3.1")
@@ -377,16 +469,7 @@ async fn a_broker_that_is_killed_and_comes_back_loses_nothing() {
     };
     let cluster = cluster();
     let id = cluster.create("foo", &spec).await.unwrap();
-    let until = async |wanted: &dyn Fn(&ConsumerStatus) -> bool| loop {
-        let state = cluster.coordinator().await_task(id.clone(), Duration::from_millis(50)).await.unwrap();
-        assert!(!state.is_done(), "{state:?}");
-        let status: Result<ConsumeBenchStatus, _> = serde_json::from_value(state.status().clone());
-        if let Some(all) = status.ok().and_then(|mut status| status.remove(ALL_CONSUMERS))
-            && wanted(&all)
-        {
-            return all;
-        }
-    };
+    let until = async |wanted: &dyn Fn(&ConsumerStatus) -> bool| until(&cluster, &id, wanted).await;
     until(&|all| all.unique_messages >= Some(100)).await;
     kafka.kill().await.unwrap();
     kafka.restart().await.unwrap();

@@ -4,7 +4,7 @@
 
 mod member;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use indexmap::IndexMap;
@@ -287,11 +287,13 @@ impl Worker for ShareConsumeBenchWorker {
         let settings = self.spec.admin_settings()?;
         resolve(&settings).await?;
         let admin = KafkaAdmin::new(&settings)?;
+        let trouble = Mutex::default();
         let topics = tokio::select! {
-            topics = self.prepare(&admin, &ctx) => topics?,
+            topics = self.prepare(&admin, &trouble, &ctx) => topics?,
             reason = ctx.stop.stopped() => {
                 let messages_max = self.spec.max_messages;
-                return Ok(ended_before_the_first(&ctx, messages_max, reason, admin.trouble())?);
+                let trouble = trouble.into_inner().unwrap_or_else(PoisonError::into_inner);
+                return Ok(ended_before_the_first(&ctx, messages_max, reason, admin.trouble().or(trouble))?);
             }
         };
         ctx.status.set(ConsumeBenchStatus::new());
@@ -301,10 +303,20 @@ impl Worker for ShareConsumeBenchWorker {
 
 impl ShareConsumeBenchWorker {
     /// The topics, once the group is configured and they are there.
-    async fn prepare(&self, admin: &KafkaAdmin, ctx: &WorkerContext) -> Result<Vec<String>, String> {
+    async fn prepare(
+        &self,
+        admin: &KafkaAdmin,
+        trouble: &Mutex<Option<String>>,
+        ctx: &WorkerContext,
+    ) -> Result<Vec<String>, String> {
         let topics = self.spec.topics().map_err(|problems| problems.join("; "))?;
         let member = Settings::new(&self.spec.consumer_settings(ctx.task.as_str(), 0)?);
-        prepare_group(&member, &self.spec.share_group_conf).await?;
+        let note = |text: &str| {
+            ctx.status.set(format!("Waiting for share group {:?}: {text}", self.spec.group()));
+            *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.to_owned());
+        };
+        prepare_group(&member, &self.spec.share_group_conf, note).await?;
+        *trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
         for topic in &topics {
             wait_for_topic(admin, topic, ctx).await?;
         }

@@ -35,7 +35,7 @@ pub(super) fn receive(job: Job, flag: &StopFlag) -> Result<(), String> {
         // A new group would begin with what comes after it has found its partitions.
         let earliest = JavaProperties::from([("share.auto.offset.reset".to_owned(), "earliest".to_owned())]);
         tokio::select! {
-            prepared = prepare_group(&settings, &earliest) => prepared?,
+            prepared = prepare_group(&settings, &earliest, |text| tracing::warn!("waiting for the share group: {text}")) => prepared?,
             () = stopped(flag) => return Ok(()),
         }
         let mut topics: Vec<String> = job.lanes.iter().map(|lane| lane.topic.clone()).collect();

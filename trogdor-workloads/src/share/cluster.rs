@@ -102,6 +102,12 @@ impl Cluster {
         self.names.get(&id)
     }
 
+    /// A topic that was there before and is not now.
+    pub(super) fn gone(&self) -> Option<&Arc<str>> {
+        let is_there = |name: &Arc<str>| self.topics.keys().any(|id| self.names.get(id) == Some(name));
+        self.names.values().find(|name| !is_there(name))
+    }
+
     pub(super) fn broker(&self, id: i32) -> Option<&HostPort> {
         self.brokers.get(&id)
     }
@@ -160,6 +166,21 @@ mod tests {
         cluster.learn(answer(&[(1, 5), (1, 6)], 0)).unwrap();
         assert_eq!((cluster.leader((ID, 0)), cluster.leader((ID, 1))), (Some(2), Some(1)));
         assert_eq!(cluster.broker(2).map(|at| at.port), Some(9002));
+    }
+
+    #[test]
+    fn a_topic_that_has_gone_is_told_unless_it_was_made_anew() {
+        let mut cluster = Cluster::default();
+        cluster.learn(answer(&[], 3)).unwrap();
+        assert_eq!(cluster.gone(), None, "it was never there");
+        cluster.learn(answer(&[(1, 5)], 0)).unwrap();
+        assert_eq!(cluster.gone(), None);
+        cluster.learn(answer(&[], 3)).unwrap();
+        assert_eq!(cluster.gone().map(|name| &**name), Some("t"));
+        let mut anew = answer(&[(1, 0)], 0);
+        anew.topics[0].topic_id = Uuid::from_u128(8);
+        cluster.learn(anew).unwrap();
+        assert_eq!(cluster.gone(), None);
     }
 
     #[test]

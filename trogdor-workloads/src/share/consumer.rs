@@ -81,6 +81,8 @@ pub(crate) struct ShareConsumer {
     metadata_ns: Option<u64>,
     metadata_stale: bool,
     metadata_backoff: Backoff,
+    /// Since when a topic is missing that was there before.
+    gone_since_ns: Option<u64>,
     /// For questions that any broker answers.
     any: Line,
     any_turn: usize,
@@ -97,6 +99,8 @@ pub(crate) struct ShareConsumer {
     outcomes: Vec<Outcome>,
     expired: u64,
     trouble: Option<String>,
+    /// Whether the last that was heard of the cluster was a broken or refused connection.
+    lost_contact: bool,
 }
 
 impl ShareConsumer {
@@ -118,6 +122,7 @@ impl ShareConsumer {
             cluster: Cluster::default(),
             metadata_ns: None,
             metadata_stale: true,
+            gone_since_ns: None,
             any_turn: 0,
             coordinator: None,
             heartbeat_due_ns: 0,
@@ -129,6 +134,7 @@ impl ShareConsumer {
             outcomes: Vec::new(),
             expired: 0,
             trouble: None,
+            lost_contact: false,
         }
     }
 
@@ -154,6 +160,11 @@ impl ShareConsumer {
     /// What keeps it from its work, if something does.
     pub(crate) fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
+    }
+
+    /// Whether no broker can be reached now.
+    pub(crate) fn has_lost_contact(&self) -> bool {
+        self.lost_contact
     }
 
     /// Records whose locks ended before they were handed out.

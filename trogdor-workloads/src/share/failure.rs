@@ -38,6 +38,8 @@ impl Failure {
             (None, None) => format!("error code {code}"),
         };
         match error {
+            // Brokers also say so in the middle of a deletion or a move.
+            Some(ResponseError::UnknownServerError) => Failure::Passing(text),
             Some(error) if error.is_retriable() => Failure::Passing(text),
             _ => Failure::Final(text),
         }
@@ -114,6 +116,7 @@ mod tests {
     #[test]
     fn brokers_say_which_refusals_pass() {
         assert_eq!(Failure::of_code(16, None), Failure::Passing("NotCoordinator".into()));
+        assert_eq!(Failure::of_code(-1, None), Failure::Passing("UnknownServerError".into()));
         assert_eq!(Failure::of_code(30, Some("no access")), Failure::Final("no access".into()));
         assert_eq!(Failure::of_code(9999, Some("")), Failure::Final("Unknown error code: 9999".into()));
     }

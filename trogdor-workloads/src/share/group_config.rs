@@ -24,18 +24,25 @@ const SET: i8 = 0;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Makes sure that there are share groups, sets the configuration of the settings' group, and waits until every broker
-/// has it.
+/// has it. What stands in the way and may pass is noted.
 ///
 /// # Errors
 /// The cluster has no share groups, refuses the configuration, or does not answer in time.
-pub(crate) async fn prepare_group(settings: &Settings, configs: &JavaProperties) -> Result<(), String> {
+pub(crate) async fn prepare_group(
+    settings: &Settings,
+    configs: &JavaProperties,
+    note: impl Fn(&str),
+) -> Result<(), String> {
     let mut last = None;
     let tries = async {
         for server in settings.servers.iter().cycle() {
             match prepare(settings, server, configs).await {
                 Ok(()) => return Ok(()),
                 Err(Failure::Final(text)) => return Err(text),
-                Err(Failure::Passing(text)) => last = Some(text),
+                Err(Failure::Passing(text)) => {
+                    note(&text);
+                    last = Some(text);
+                }
             }
             tokio::time::sleep(PAUSE).await;
         }

@@ -106,6 +106,20 @@ pub(super) enum Event {
     Aborted,
 }
 
+impl Event {
+    /// Whether it came back without a connection; `None` if it tells nothing of that.
+    pub(super) fn is_lost(&self) -> Option<bool> {
+        Some(match self {
+            Event::Metadata(call) => call.connection.is_none(),
+            Event::Coordinator(call) => call.connection.is_none(),
+            Event::Heartbeat { call, .. } | Event::Left(call) => call.connection.is_none(),
+            Event::Fetched { call, .. } => call.connection.is_none(),
+            Event::Acknowledged { call, .. } => call.connection.is_none(),
+            Event::Aborted => return None,
+        })
+    }
+}
+
 /// Sends a request, over a new connection if there is none, and waits for the answer.
 pub(super) async fn call<R: Request>(
     connection: Option<Connection>,

@@ -61,7 +61,7 @@ pub(super) fn consume(job: Job, flag: &StopFlag) -> Result<(), String> {
         let consumer = ShareConsumer::new(Settings::new(&job.translated), job.topics.clone());
         lock(&job.book).share = Some(ShareFigures::default());
         let mut member = Member { job, consumer, watch: Stopwatch::start(), last_batch_ns: 0, received: 0 };
-        let result = member.run(flag).await;
+        let result = member.run(flag).await.and_then(|()| member.check_contact());
         member.finish(flag).await;
         result
     })
@@ -130,6 +130,17 @@ impl Member {
             book.elapsed_ns = self.last_batch_ns;
         }
         taken.map(drop)
+    }
+
+    /// A cluster that is gone gives no records, and that is no end to be content with.
+    fn check_contact(&self) -> Result<(), String> {
+        let (received, wanted) = (self.received, self.job.messages_max);
+        match self.consumer.trouble() {
+            Some(trouble) if received < wanted && self.consumer.has_lost_contact() => {
+                Err(format!("ended after {received} of {wanted} messages without its cluster; {trouble}"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn enter_progress(&mut self) {

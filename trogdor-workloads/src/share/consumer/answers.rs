@@ -20,9 +20,13 @@ use super::super::session::{Fate, Fates, Partition, Session};
 use super::{End, Outcome, ShareConsumer};
 use crate::client_config::HostPort;
 
+/// How long a topic that was there may be missing.
+const GONE_LIMIT: Duration = Duration::from_secs(5);
+
 impl ShareConsumer {
     pub(super) fn happened(&mut self, event: Event) -> Result<(), Failure> {
         let now_ns = self.now_ns();
+        self.lost_contact = event.is_lost().unwrap_or(self.lost_contact);
         match event {
             Event::Metadata(call) => self.heard_metadata(call, now_ns),
             Event::Coordinator(call) => self.heard_coordinator(call, now_ns),
@@ -61,9 +65,23 @@ impl ShareConsumer {
                 self.metadata_stale = false;
                 // If it turns out to be of no help, the next question waits.
                 self.metadata_backoff.failed(now_ns);
-                Ok(())
+                self.miss_topics(now_ns)
             }
         }
+    }
+
+    /// A topic that is missing for a while was deleted; a broker that has just come back may not know it yet.
+    fn miss_topics(&mut self, now_ns: u64) -> Result<(), Failure> {
+        let Some(gone) = self.cluster.gone() else {
+            self.gone_since_ns = None;
+            return Ok(());
+        };
+        self.metadata_stale = true;
+        let since_ns = *self.gone_since_ns.get_or_insert(now_ns);
+        if Duration::from_nanos(now_ns - since_ns) < GONE_LIMIT {
+            return Ok(());
+        }
+        Err(Failure::Final(format!("topic {gone:?} is not there any more: UnknownTopicOrPartition")))
     }
 
     fn any_failed(&mut self, failure: Failure, now_ns: u64) -> Result<(), Failure> {
@@ -93,6 +111,8 @@ impl ShareConsumer {
         now_ns: u64,
     ) -> Result<(), Failure> {
         self.coordinator_line.end(call.connection);
+        // Other partitions are most often news of topics too.
+        self.metadata_stale |= call.answer.as_ref().is_ok_and(|answer| answer.assignment.is_some());
         let beat = match call.answer {
             Ok(answer) => self.membership.heard(answer)?,
             Err(Failure::Passing(text)) => Beat::Moved(text),
@@ -237,12 +257,16 @@ impl ShareConsumer {
         failure: Failure,
         now_ns: u64,
     ) -> Result<(), Failure> {
+        let failure = match self.cluster.broker(id).filter(|_| refused) {
+            Some(server) => failure.context(format_args!("broker {server}")),
+            None => failure,
+        };
         let why = failure.to_string();
         self.session_ended(id, |session| if refused { session.refused(&why) } else { session.lost(&why) });
         if let Some(leader) = self.leaders.get_mut(&id) {
             leader.line.failed(now_ns);
         }
-        self.metadata_stale |= !refused;
+        self.metadata_stale = true;
         self.trouble_with(failure)
     }
 
