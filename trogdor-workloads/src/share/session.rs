@@ -51,6 +51,9 @@ pub(super) enum Fate {
 /// Runs of a partition with their fate.
 pub(super) type Fates = Vec<(Partition, Runs, Fate)>;
 
+/// How long a fetch that carries verdicts waits for records: what became of them is told only with its answer.
+const WAIT_WITH_VERDICTS_MS: i32 = 20;
+
 /// Opens a session; the broker counts from there.
 const OPEN: i32 = 0;
 /// Ends a session.
@@ -110,6 +113,10 @@ impl Session {
             let runs = self.waiting.remove(&partition).unwrap_or_default();
             self.travelling.insert(partition, runs);
         }
+        let wait_ms = match self.travelling.is_empty() {
+            true => limits.wait_ms,
+            false => limits.wait_ms.min(WAIT_WITH_VERDICTS_MS),
+        };
         let mut topics: BTreeMap<Uuid, Vec<FetchPartition>> = BTreeMap::new();
         for partition in wanted {
             let told = self.travelling.get(partition);
@@ -131,7 +138,7 @@ impl Session {
             .with_group_id(Some(self.identity.group.clone()))
             .with_member_id(Some(self.identity.member.clone()))
             .with_share_session_epoch(self.epoch)
-            .with_max_wait_ms(limits.wait_ms)
+            .with_max_wait_ms(wait_ms)
             .with_min_bytes(limits.bytes_min)
             .with_max_bytes(limits.bytes_max)
             .with_max_records(limits.records_max)
@@ -302,7 +309,8 @@ mod tests {
         assert_eq!(sent(&session.fetch(&both, LIMITS)), (1, vec![], vec![]));
         session.fetched(&answer(0, 0));
         session.tell(partition(1), accepted(0, 9));
-        assert_eq!(sent(&session.fetch(&both, LIMITS)), (2, vec![(1, 1)], vec![]));
+        let telling = session.fetch(&both, LIMITS);
+        assert_eq!((sent(&telling), telling.max_wait_ms), ((2, vec![(1, 1)], vec![]), 20));
         assert_eq!(session.fetched(&answer(0, 0)), [(partition(1), accepted(0, 9), Fate::Done)]);
         let other = BTreeSet::from([partition(1), partition(2)]);
         assert_eq!(sent(&session.fetch(&other, LIMITS)), (3, vec![(2, 0)], vec![0]));
