@@ -10,7 +10,7 @@ mod descriptors;
 mod maintenance;
 mod status;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -207,12 +207,15 @@ impl TaskSpec for SustainedConnectionSpec {
         for kind in Kind::ALL {
             // The topic is looked for with the settings of the metadata connections.
             if self.count(kind) > 0 || (kind == Kind::Metadata && self.needs_topic()) {
-                problems.extend(self.settings(kind, 1).err());
+                problems.extend(self.settings(kind).err());
             }
         }
         problems
     }
 }
+
+/// The first connection of a kind.
+const FIRST: u32 = 1;
 
 /// More threads than this gain nothing.
 const THREADS_MAX: i32 = 1000;
@@ -242,22 +245,29 @@ impl SustainedConnectionSpec {
         found.collect()
     }
 
-    /// The settings of one connection, the `number`-th of its kind, counted from 1.
-    fn settings(&self, kind: Kind, number: u32) -> Result<Translated, String> {
-        let (role, own, defaults): (_, _, &[(&str, &str)]) = match kind {
-            Kind::Producer => (Role::Producer, &self.producer_conf, &[]),
+    fn own_conf(&self, kind: Kind) -> &JavaProperties {
+        match kind {
+            Kind::Producer => &self.producer_conf,
+            Kind::Consumer => &self.consumer_conf,
+            Kind::Metadata => &self.admin_client_conf,
+        }
+    }
+
+    /// The settings of the first connection of a kind.
+    fn settings(&self, kind: Kind) -> Result<Translated, String> {
+        let (role, defaults): (_, &[(&str, &str)]) = match kind {
+            Kind::Producer => (Role::Producer, &[]),
             Kind::Consumer => (
                 Role::Consumer,
-                &self.consumer_conf,
                 &[("auto.offset.reset", "latest"), ("max.poll.records", "1"), ("fetch.max.bytes", "1024")],
             ),
-            Kind::Metadata => (Role::Admin, &self.admin_client_conf, &[]),
+            Kind::Metadata => (Role::Admin, &[]),
         };
         let first = ("bootstrap.servers", self.bootstrap_servers.as_str());
         let defaults = std::iter::once(&first).chain(defaults);
         let defaults = defaults.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let java = merge(&defaults, &self.common_client_conf, own);
-        let settings = translate(&java, role, number).map_err(|errors| errors.to_string())?;
+        let java = merge(&defaults, &self.common_client_conf, self.own_conf(kind));
+        let settings = translate(&java, role, FIRST).map_err(|errors| errors.to_string())?;
         match settings.librdkafka.contains_key("transactional.id") {
             true => {
                 Err("transactional.id is set, but this workload begins no transactions; use ProduceBench"
@@ -267,10 +277,25 @@ impl SustainedConnectionSpec {
         }
     }
 
+    /// The settings of another connection of a kind: what brokers know it by has its number, unless
+    /// the spec gives a name to all.
+    fn numbered(&self, first: &Translated, kind: Kind, number: usize) -> Translated {
+        let mut settings = first.clone();
+        let is_given = |conf: &JavaProperties| conf.contains_key("client.id");
+        if !is_given(&self.common_client_conf) && !is_given(self.own_conf(kind)) {
+            let generated = settings.librdkafka.get_mut("client.id");
+            if let Some((name, stem)) = generated.and_then(|id| Some((id.strip_suffix("-1")?.to_owned(), id)))
+            {
+                *stem = format!("{name}-{number}");
+            }
+        }
+        settings
+    }
+
     fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         for kind in Kind::ALL.into_iter().filter(|kind| self.count(*kind) > 0) {
-            let settings = self.settings(kind, 1);
+            let settings = self.settings(kind);
             let notes = settings.map(|settings| settings.notes).unwrap_or_default();
             warnings.extend(notes.iter().map(|note| format!("{kind}: {note}")));
         }
@@ -323,7 +348,7 @@ impl Worker for SustainedConnectionWorker {
 /// # Errors
 /// There is no such topic, the cluster cannot be asked, or the time was over before it answered.
 async fn partitions(spec: &SustainedConnectionSpec, ctx: &WorkerContext) -> Result<Option<Vec<i32>>, String> {
-    let mut settings = spec.settings(Kind::Metadata, 1)?;
+    let mut settings = spec.settings(Kind::Metadata)?;
     resolve(&settings).await?;
     if !spec.needs_topic() {
         return Ok(Some(Vec::new()));
@@ -382,7 +407,16 @@ fn plan(spec: SustainedConnectionSpec, partitions: Vec<i32>, book: &Book) -> Res
         }
         _ => None,
     };
-    Ok(Plan::new(spec, partitions, source, book.losses()))
+    let settings =
+        Kind::ALL.map(|kind| if spec.count(kind) > 0 { spec.settings(kind).map(Some) } else { Ok(None) });
+    let [producer, consumer, metadata] = settings;
+    Ok(Plan {
+        settings: [producer?, consumer?, metadata?],
+        partitions,
+        source: source.map(Mutex::new),
+        losses: book.losses(),
+        spec,
+    })
 }
 
 #[cfg(test)]

@@ -84,7 +84,7 @@ fn settings_and_names_are_judged() {
 fn consumers_look_for_one_record_and_metadata_connections_have_the_admin_clients_properties() {
     let spec = spec(json!({"bootstrapServers": "localhost:9092", "commonClientConf": {"client.id": "all"},
         "adminClientConf": {"client.id": "admin", "default.api.timeout.ms": "31234"}}));
-    let settings = |kind| spec.settings(kind, 7).unwrap();
+    let settings = |kind| spec.numbered(&spec.settings(kind).unwrap(), kind, 7);
     let consumer = settings(Kind::Consumer);
     assert_eq!((consumer.ours.max_poll_records, consumer.ours.no_group), (1, true));
     assert_eq!(consumer.librdkafka["fetch.max.bytes"], "1024");
@@ -93,7 +93,12 @@ fn consumers_look_for_one_record_and_metadata_connections_have_the_admin_clients
     assert_eq!(metadata.librdkafka["client.id"], "admin");
     assert_eq!(metadata.ours.default_api_timeout_ms, 31_234);
     let numbered = SustainedConnectionSpec { common_client_conf: JavaProperties::new(), ..spec };
-    assert_eq!(numbered.settings(Kind::Producer, 7).unwrap().librdkafka["client.id"], "producer-7");
+    let names =
+        [(Kind::Producer, "producer-7"), (Kind::Consumer, "consumer-null-7"), (Kind::Metadata, "admin")];
+    for (kind, name) in names {
+        let settings = numbered.numbered(&numbered.settings(kind).unwrap(), kind, 7);
+        assert_eq!(settings.librdkafka["client.id"], name);
+    }
 }
 
 #[test]
