@@ -6,6 +6,7 @@
 //! `cargo bench -p trogdor-bin --bench connections -- --counts 200,500,1000`
 
 mod agents;
+mod daemons;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,7 +17,8 @@ use trogdor_core::messages::CreateWorkerRequest;
 use trogdor_core::{Spec, TaskId, WorkerId, WorkerState};
 use trogdor_lab::{JavaTrogdor, Kafka};
 
-use agents::{Agent, Cost, Failure, Maker, now};
+use agents::{Agent, Maker};
+use daemons::{Cost, Failure, now};
 
 const VERSION: &str = "4.3.1";
 const TOPIC: &str = "bench";
@@ -145,8 +147,9 @@ fn spec(bootstrap: &str, kind: &str, count: u32, refresh_rate_ms: u64) -> Result
 async fn idle(maker: &Maker) -> Result<String, Failure> {
     let agent = maker.start().await?;
     tokio::time::sleep(SETTLE).await;
-    let Cost { threads, rss_mb, descriptors, .. } = agent.cost()?;
-    Ok(format!("{:>8}{:>10}{threads:>9}{rss_mb:>10.0}{descriptors:>8}", "", ""))
+    let Cost { threads, resident_bytes, descriptors, .. } = agent.cost()?;
+    let mb = resident_bytes as f64 / 1e6;
+    Ok(format!("{:>8}{:>10}{threads:>9}{mb:>10.0}{descriptors:>8}", "", ""))
 }
 
 async fn measure(
@@ -181,7 +184,7 @@ async fn measure(
     Ok(format!(
         "{open:>8}{opened_s:>10.1}{:>9}{:>10.0}{:>8}{:>8.1}{:>9.1}{:>12}{:>12}{closed_s:>9}",
         after.threads,
-        after.rss_mb,
+        after.resident_bytes as f64 / 1e6,
         after.descriptors,
         percent(after.cpu.saturating_sub(before.cpu)),
         percent(broker_after.cpu.saturating_sub(broker_before.cpu)),

@@ -9,7 +9,7 @@ mod daemons;
 mod figures;
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Parser;
 use serde_json::json;
@@ -20,7 +20,7 @@ use trogdor_core::noop::NO_OP;
 use trogdor_core::{Spec, TaskId, TaskState, WorkerState};
 use trogdor_lab::{JavaTrogdor, free_port};
 
-use daemons::{Daemon, platform};
+use daemons::{Daemon, now, platform};
 use figures::{Failure, Figures, Table};
 
 /// Longer than any single step may take.
@@ -96,7 +96,7 @@ async fn idle_agents(folder: &Path, starts: u32) -> Result<Idle, Failure> {
     }
     tokio::time::sleep(IDLE).await;
     for agent in &agents {
-        idle.rss_mb.push(agent.memory()?.resident_bytes as f64 / 1e6);
+        idle.rss_mb.push(agent.cost()?.resident_bytes as f64 / 1e6);
     }
     Ok(idle)
 }
@@ -213,11 +213,6 @@ fn late_ms(state: &TaskState) -> Result<f64, Failure> {
         }
         other => Err(format!("no proper end: {other:?}").into()),
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 fn ms(duration: Duration) -> f64 {

@@ -7,21 +7,21 @@
 //!
 //! `cargo bench -p trogdor-bin --bench workloads -- --pairs 3 --records 1000000 [NAME…]`
 
+mod agents;
 mod daemons;
 mod figures;
 
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Parser;
 use serde_json::{Value, json};
-use trogdor_bin::http::{AgentClient, ClientOptions};
 use trogdor_core::api::{AgentApi as _, StartRule};
 use trogdor_core::messages::CreateWorkerRequest;
 use trogdor_core::{Spec, TaskId, WorkerId, WorkerState};
-use trogdor_lab::{JavaDaemon, JavaTrogdor, Kafka, free_port};
+use trogdor_lab::{JavaTrogdor, Kafka};
 
-use daemons::{Daemon, Memory, platform};
+use agents::{Agent, Maker};
+use daemons::{Cost, now};
 use figures::{Failure, Figures, Table};
 
 const VERSION: &str = "4.3.1";
@@ -97,129 +97,78 @@ async fn main() -> Result<(), Failure> {
     let kafka = Kafka::builder(VERSION).heap("1g").c2(true);
     let kafka = kafka.config("log.initial.task.delay.ms", "1000");
     let kafka = kafka.config("log.retention.check.interval.ms", "1000").start().await?;
-    let java = JavaTrogdor::fetch().await?.c2(true);
-    let folder = tempfile::tempdir()?;
-    prepare(&kafka, folder.path(), args.records).await?;
+    let java = Maker::Java(JavaTrogdor::fetch().await?.c2(true));
+    prepare(&kafka, args.records).await?;
     println!("one broker {VERSION} on this machine, topics of {PARTITIONS} partitions, replication factor 1");
     println!("{} records per run, {} rounds after a warm-up", args.records, args.pairs);
     let is_wanted =
         |workload: &&Workload| args.names.is_empty() || args.names.iter().any(|name| name == workload.name);
     for workload in WORKLOADS.iter().filter(is_wanted) {
-        let ours = Side::ours(folder.path()).await?;
-        let theirs = Side::java(&java, folder.path()).await?;
+        let makers = [&Maker::Ours, &java];
+        let agents = [makers[0].start().await?, makers[1].start().await?];
         let mut rows = [Row::default(), Row::default()];
         for round in 0..=args.pairs {
-            for (side, row) in [&ours, &theirs].into_iter().zip(&mut rows) {
-                let run = side.run(workload, kafka.bootstrap(), args.records, round).await?;
+            for ((agent, row), maker) in agents.iter().zip(&mut rows).zip(makers) {
+                let run = workload.run(agent, kafka.bootstrap(), args.records, round).await?;
+                eprintln!("round {round}: {}, {}: {run:?}", workload.name, maker.name());
                 if round > 0 {
                     row.add(&run);
                 }
             }
         }
-        let memory = [ours.memory()?, theirs.memory()?];
-        print_tables(workload, &rows, memory);
+        print_tables(workload, &rows, [agents[0].cost()?, agents[1].cost()?]);
     }
     Ok(())
 }
 
 /// Makes the topics, so that nobody's figures are those of making them, and fills one.
-async fn prepare(kafka: &Kafka, folder: &Path, records: u64) -> Result<(), Failure> {
-    let agent = Side::ours(folder).await?;
-    let workload = WORKLOADS[0];
-    agent.run(&Workload { spec: fill, ..workload }, kafka.bootstrap(), records, 0).await?;
-    agent.run(&workload, kafka.bootstrap(), 10, 1).await?;
-    agent
-        .run(&Workload { spec: round_trip, count: total_returned, ..workload }, kafka.bootstrap(), 10, 2)
-        .await?;
-    Ok(())
-}
-
-/// An agent of ours or of the original.
-struct Side {
-    agent: AgentClient,
-    daemon: OneOf,
-}
-
-enum OneOf {
-    Ours(Daemon),
-    Java(JavaDaemon),
+async fn prepare(kafka: &Kafka, records: u64) -> Result<(), Failure> {
+    let agent = Maker::Ours.start().await?;
+    let [produce, ..] = WORKLOADS;
+    Workload { spec: fill, ..produce }.run(&agent, kafka.bootstrap(), records, 0).await?;
+    produce.run(&agent, kafka.bootstrap(), 10, 1).await?;
+    let there_and_back = Workload { spec: round_trip, count: total_returned, ..produce };
+    there_and_back.run(&agent, kafka.bootstrap(), 10, 2).await.map(drop)
 }
 
 /// What one run came to.
+#[derive(Debug)]
 struct Run {
     count: u64,
     took: Duration,
     cpu: Duration,
 }
 
-impl Side {
-    async fn ours(folder: &Path) -> Result<Side, Failure> {
-        let daemon = Daemon::start("agent", &platform(folder, None, None)?).await?;
-        Ok(Side { agent: client(daemon.port()), daemon: OneOf::Ours(daemon) })
-    }
-
-    async fn java(java: &JavaTrogdor, folder: &Path) -> Result<Side, Failure> {
-        let port = free_port()?;
-        let daemon = java.agent(&platform(folder, Some(port), None)?, "node0", port).await?;
-        Ok(Side { agent: client(port), daemon: OneOf::Java(daemon) })
-    }
-
-    fn pid(&self) -> Result<u32, Failure> {
-        match &self.daemon {
-            OneOf::Ours(daemon) => daemon.pid(),
-            OneOf::Java(daemon) => Ok(daemon.pid().ok_or("the agent has ended")?),
-        }
-    }
-
-    fn memory(&self) -> Result<Memory, Failure> {
-        Memory::of(self.pid()?)
-    }
-
-    async fn run(
-        &self,
-        workload: &Workload,
-        bootstrap: &str,
-        records: u64,
-        round: u32,
-    ) -> Result<Run, Failure> {
+impl Workload {
+    /// Runs it once.
+    async fn run(&self, agent: &Agent, bootstrap: &str, records: u64, round: u32) -> Result<Run, Failure> {
         let worker_id = WorkerId(i64::from(round));
-        let mut spec = (workload.spec)(bootstrap, records);
+        let mut spec = (self.spec)(bootstrap, records);
         spec["startMs"] = json!(now_ms());
         let spec = Spec::from(spec);
-        let task_id = TaskId::from(format!("{}-{round}", workload.name));
-        let pid = self.pid()?;
-        let (cpu_before, since) = (daemons::cpu(pid)?, now());
-        self.agent
-            .create_worker(CreateWorkerRequest { worker_id, task_id, spec }, StartRule::AtSpecStart)
-            .await?;
+        let task_id = TaskId::from(format!("{}-{round}", self.name));
+        let (cpu_before, since) = (agent.cost()?.cpu, now());
+        let request = CreateWorkerRequest { worker_id, task_id, spec };
+        agent.client.create_worker(request, StartRule::AtSpecStart).await?;
         let mut before = cpu_before;
         let mut idle = (Duration::ZERO, cpu_before);
         while since.elapsed() < LIMIT {
             tokio::time::sleep(LOOK).await;
-            let cpu = daemons::cpu(pid)?;
+            let cpu = agent.cost()?.cpu;
             if cpu.saturating_sub(before) >= BUSY {
                 idle = (since.elapsed(), cpu);
             }
             before = cpu;
-            let workers = self.agent.status().await?.workers;
+            let workers = agent.client.status().await?.workers;
             let Some(WorkerState::Done { error, status, .. }) = workers.get(&worker_id) else { continue };
-            let count = (workload.count)(status).filter(|count| *count > 0 && error.is_empty());
-            let count = count.ok_or_else(|| format!("{}: {error} {status}", workload.name))?;
-            self.agent.destroy_worker(worker_id).await?;
-            let (took, cpu) = if workload.ends_idle { idle } else { (since.elapsed(), cpu) };
+            let count = (self.count)(status).filter(|count| *count > 0 && error.is_empty());
+            let count = count.ok_or_else(|| format!("{}: {error} {status}", self.name))?;
+            agent.client.destroy_worker(worker_id).await?;
+            let (took, cpu) = if self.ends_idle { idle } else { (since.elapsed(), cpu) };
             return Ok(Run { count, took, cpu: cpu.saturating_sub(cpu_before) });
         }
-        Err(format!("{} does not end", workload.name).into())
+        Err(format!("{} does not end", self.name).into())
     }
-}
-
-fn client(port: u16) -> AgentClient {
-    AgentClient::new(&format!("127.0.0.1:{port}"), ClientOptions::default())
-}
-
-#[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 /// The wall clock, by which agents begin and end directly created workers.
@@ -240,7 +189,7 @@ impl Row {
     }
 }
 
-fn print_tables(workload: &Workload, [ours, theirs]: &[Row; 2], memory: [Memory; 2]) {
+fn print_tables(workload: &Workload, [ours, theirs]: &[Row; 2], costs: [Cost; 2]) {
     let name = workload.name;
     TABLE.head(format!("{name}, per second"));
     TABLE.row("ours", &ours.rate, 0);
@@ -248,7 +197,7 @@ fn print_tables(workload: &Workload, [ours, theirs]: &[Row; 2], memory: [Memory;
     TABLE.head(format!("{name}, CPU seconds per million"));
     TABLE.row("ours", &ours.cpu, 2);
     TABLE.row("Java", &theirs.cpu, 2);
-    let mb = memory.map(|memory| memory.peak_bytes as f64 / 1e6);
+    let mb = costs.map(|cost| cost.peak_bytes as f64 / 1e6);
     println!("{name}, most memory: ours {:.0} MB, Java {:.0} MB", mb[0], mb[1]);
     let rate = ours.rate.at(0.5) / theirs.rate.at(0.5);
     let cpu = theirs.cpu.at(0.5) / ours.cpu.at(0.5);

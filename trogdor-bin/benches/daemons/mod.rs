@@ -4,13 +4,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::figures::Failure;
+/// What ends a benchmark, or a row of one.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Longer than a start may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -63,45 +64,62 @@ impl Daemon {
         self.port
     }
 
+    /// Its process id.
     pub fn pid(&self) -> Result<u32, Failure> {
         Ok(self.child.id().ok_or("the daemon has ended")?)
     }
 
-    pub fn memory(&self) -> Result<Memory, Failure> {
-        Memory::of(self.pid()?)
+    /// What it costs.
+    pub fn cost(&self) -> Result<Cost, Failure> {
+        Cost::of(self.pid()?)
     }
 }
 
-/// Memory of a process.
+/// What a process costs now, and has cost so far.
 #[derive(Debug, Clone, Copy)]
-pub struct Memory {
+pub struct Cost {
+    pub threads: u64,
+    /// Resident memory.
     pub resident_bytes: u64,
     /// The most that it ever was.
     pub peak_bytes: u64,
+    /// Open files and sockets.
+    pub descriptors: usize,
+    /// User and system time, in steps of 10 ms.
+    pub cpu: Duration,
 }
 
-impl Memory {
+impl Cost {
     /// Reads what the kernel says.
-    pub fn of(pid: u32) -> Result<Memory, Failure> {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let bytes = |name: &str| {
+    pub fn of(pid: u32) -> Result<Cost, Failure> {
+        let folder = PathBuf::from(format!("/proc/{pid}"));
+        let status = std::fs::read_to_string(folder.join("status"))?;
+        let field = |name: &str| -> Result<u64, Failure> {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
-            let kib: Option<u64> = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
-            kib.map(|kib| kib * 1024).ok_or_else(|| format!("no {name} in /proc"))
+            let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+            Ok(number.ok_or_else(|| format!("no {name} in /proc"))?)
         };
-        Ok(Memory { resident_bytes: bytes("VmRSS:")?, peak_bytes: bytes("VmHWM:")? })
+        Ok(Cost {
+            threads: field("Threads:")?,
+            resident_bytes: field("VmRSS:")? * 1024,
+            peak_bytes: field("VmHWM:")? * 1024,
+            descriptors: std::fs::read_dir(folder.join("fd"))?.count(),
+            cpu: cpu(&std::fs::read_to_string(folder.join("stat"))?)?,
+        })
     }
 }
 
-/// User and system time that a running process has used, in steps of 10 ms.
-pub fn cpu(pid: u32) -> Result<Duration, Failure> {
-    const TICK_MS: u64 = 10;
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+/// User and system time in the text of `/proc/PID/stat`, in ticks of 10 ms.
+fn cpu(stat: &str) -> Result<Duration, Failure> {
     // The second field is the name in brackets and may itself hold blanks and brackets.
-    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
-    let ticks = |n: usize| fields.split_whitespace().nth(n).and_then(|field| field.parse::<u64>().ok());
-    match (ticks(11), ticks(12)) {
-        (Some(user), Some(system)) => Ok(Duration::from_millis((user + system) * TICK_MS)),
-        _ => Err(format!("no CPU time of process {pid} in /proc").into()),
-    }
+    let fields: Vec<_> = stat.rsplit_once(") ").ok_or("no name in stat")?.1.split_whitespace().collect();
+    let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok());
+    let ticks = ticks(11).zip(ticks(12)).map(|(user, system)| user + system);
+    Ok(Duration::from_millis(ticks.ok_or("no times in stat")? * 10))
+}
+
+/// A moment, to count from.
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+pub fn now() -> Instant {
+    Instant::now()
 }
