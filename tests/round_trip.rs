@@ -265,6 +265,56 @@ async fn doubled_changed_and_misplaced_records_are_found() {
 }
 
 #[tokio::test]
+async fn what_an_open_transaction_of_others_holds_back_is_not_called_lost() {
+    let bootstrap = kafka().await.bootstrap();
+    let topic = topic("round-trip");
+    let mut spec = RoundTripSpec { duration_ms: 20_000, ..spec(bootstrap, &topic, 300) };
+    spec.target_messages_per_sec = 100;
+    spec.consumer_conf.insert("isolation.level".to_owned(), "read_committed".to_owned());
+    let (cluster, id) = (cluster(), TaskId::from("round"));
+    cluster.create(id.clone(), &spec).await.unwrap();
+    wait_for(&cluster, &id, |status| status.total_received > 10).await;
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("transactional.id", &topic)
+        .create()
+        .unwrap();
+    producer.init_transactions(LIMIT).unwrap();
+    producer.begin_transaction().unwrap();
+    let foreign = BaseRecord::<[u8], [u8]>::to(&topic).partition(0).payload(b"foreign");
+    producer.send(foreign).map_err(|(error, _)| error).unwrap();
+    // All else is read, and the ends of the partitions were looked at.
+    wait_for(&cluster, &id, |status| status.acknowledged == 300 && status.not_yet_received > 0).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    wait_for(&cluster, &id, |status| status.not_yet_received > 0 && status.lost.count == 0).await;
+    producer.commit_transaction(LIMIT).unwrap();
+    let status: RoundTripStatus = cluster.wait(&id).await.unwrap().ok().unwrap().status().unwrap();
+    assert_eq!((status.total_received, status.lost.count, status.foreign), (300, 0, 1), "{status:?}");
+}
+
+#[tokio::test]
+async fn a_stop_at_full_rate_leaves_nothing_behind() {
+    let mut spec =
+        RoundTripSpec { duration_ms: 2500, ..spec(kafka().await.bootstrap(), &topic("round-trip"), 0) };
+    // There is never room for all that could be sent.
+    for (name, value) in [("buffer.memory", "8192"), ("linger.ms", "0")] {
+        spec.producer_conf.insert(name.to_owned(), value.to_owned());
+    }
+    let status = status(&spec).await;
+    assert!(status.total_unique_sent > 0, "{status:?}");
+    assert_eq!((status.total_received, status.failed, status.unknown), (status.total_unique_sent, 0, 0));
+}
+
+#[tokio::test]
+async fn a_consumer_that_cannot_reach_the_cluster_fails_the_task() {
+    let mut spec =
+        RoundTripSpec { duration_ms: 4000, ..spec(kafka().await.bootstrap(), &topic("round-trip"), 0) };
+    spec.consumer_conf.insert("bootstrap.servers".to_owned(), "127.0.0.1:1".to_owned());
+    let error = run(&spec).await.ok().unwrap_err().to_string();
+    assert!(error.contains("before the first message: 127.0.0.1:1"), "{error}");
+}
+
+#[tokio::test]
 async fn a_broker_that_dies_and_comes_back_costs_no_record() {
     let mut broker =
         Kafka::builder("4.3.1").config("broker.session.timeout.ms", "2000").start().await.unwrap();

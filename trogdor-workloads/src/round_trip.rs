@@ -4,6 +4,7 @@
 //! [`book`]. ShareRoundTrip is the same with [`share_receiver`] in the place of the receiver.
 
 mod book;
+mod ends;
 mod index_set;
 mod mark;
 mod receiver;
@@ -206,7 +207,14 @@ impl RoundTripSpec {
             ("acks", "all"),
             ("request.timeout.ms", "105000"),
         ];
-        self.settings(&defaults, &self.producer_conf, Role::Producer)
+        let settings = self.settings(&defaults, &self.producer_conf, Role::Producer)?;
+        match settings.librdkafka.contains_key("transactional.id") {
+            true => {
+                Err("transactional.id is set, but this workload begins no transactions; use ProduceBench"
+                    .to_owned())
+            }
+            false => Ok(settings),
+        }
     }
 
     fn consumer_settings(&self, task: &str, reader: Reader) -> Result<Translated, String> {
@@ -223,8 +231,9 @@ impl RoundTripSpec {
             ("max.poll.interval.ms", "100000"),
         ];
         // A share group keeps this itself; it is told so before it is joined.
+        // Positions are never read again, so they are not committed either.
         if reader == Reader::Partitions {
-            defaults.push(("auto.offset.reset", "earliest"));
+            defaults.extend([("auto.offset.reset", "earliest"), ("enable.auto.commit", "false")]);
         }
         self.settings(&defaults, &self.consumer_conf, role)
     }
@@ -350,6 +359,7 @@ impl RoundTrip {
             watch,
             grace,
             book: book.clone(),
+            ends_tell: for_producer.librdkafka.get("acks").is_none_or(|acks| acks == "all" || acks == "-1"),
             ready: told,
         };
         let sender = sender::Job {
@@ -433,7 +443,7 @@ impl Teller {
     fn tell(&self, end: Option<&Result<(), String>>) -> RoundTripStatus {
         let mut status = self.book.status();
         status.warnings.clone_from(&self.warnings);
-        status.last_trouble = self.troubles.last();
+        status.last_trouble = self.troubles.last().or(status.last_trouble);
         let sent = status.total_unique_sent;
         let early = self.messages_max.filter(|max| sent < *max && matches!(end, Some(Ok(()))));
         status.ended_early = early.map(|max| format!("ended after {sent} of {max} messages"));

@@ -7,11 +7,11 @@ use std::ffi::CStr;
 use std::ptr;
 use std::time::Duration;
 
-use rdkafka::TopicPartitionList;
 use rdkafka::bindings::*;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::{RDKafkaRespErr, RDKafkaType};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::event::{self, Event};
 use super::queue::Queue;
@@ -71,13 +71,20 @@ impl<C: ClientContext> Asking<C> {
         });
     }
 
-    /// Asks the leader of a partition for its end; the answer is the offset of the next record.
+    /// Asks the leader of a partition where it begins or ends; the answer is the offset of the first
+    /// record, or of the next one. Records of open transactions count.
     ///
     /// # Errors
     /// A name that cannot be one.
-    pub(crate) fn ask_end(&self, topic: &str, partition: i32, limit: Duration) -> Result<(), String> {
+    pub(crate) fn ask_offset(
+        &self,
+        topic: &str,
+        partition: i32,
+        which: Offset,
+        limit: Duration,
+    ) -> Result<(), String> {
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, partition, rdkafka::Offset::End).map_err(|e| e.to_string())?;
+        list.add_partition_offset(topic, partition, which).map_err(|error| error.to_string())?;
         self.with_options(rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS, limit, |options| {
             let queue = self.answers.as_ptr();
             // SAFETY: as in `ask_nodes`; the list is valid and copied by the call.

@@ -39,10 +39,11 @@ pub(super) struct Sent {
     acknowledged_sets: Vec<IndexSet>,
     failed: Findings,
     causes: BTreeMap<String, u64>,
-    resent: Findings,
+    resends: u64,
+    /// Records that were sent again, and those that were in flight when the client gave another one up:
+    /// then even an idempotent one may send them twice, and late.
+    doubtful: Findings,
     unknown: Findings,
-    /// The client gave records up that it had no answer for.
-    pub(super) client_gave_up: bool,
 }
 
 /// The receiver's side.
@@ -53,12 +54,13 @@ pub(super) struct Received {
     /// All of ours, by partition.
     sets: Vec<IndexSet>,
     duplicates: Findings,
-    duplicates_of_resent: u64,
     out_of_order: Findings,
     corrupted: Findings,
     misplaced: Findings,
     /// Records of other runs, or of none.
     pub(super) foreign: u64,
+    /// What keeps the consumer from its cluster.
+    pub(super) trouble: Option<String>,
     /// What only members of share groups count.
     pub(super) share: Option<ShareFigures>,
     end_to_end: Latencies,
@@ -102,9 +104,23 @@ impl Book {
 
     /// Whether everything that was acknowledged was received too.
     pub(super) fn is_complete(&self) -> bool {
+        self.incomplete().is_empty()
+    }
+
+    /// The partitions of which something was acknowledged and not received.
+    pub(super) fn incomplete(&self) -> Vec<usize> {
         let (received, sent) = (self.received(), self.sent());
-        let mut sides = sent.acknowledged_sets.iter().zip(&received.sets);
-        sides.all(|(acknowledged, received)| acknowledged.lacking_in(received).next().is_none())
+        let sides = sent.acknowledged_sets.iter().zip(&received.sets).enumerate();
+        let lacks = sides.filter(|(_, (sent, received))| sent.lacking_in(received).next().is_some());
+        lacks.map(|(partition, _)| partition).collect()
+    }
+
+    /// What was never answered and did not come back either.
+    fn unknown(&self, sent: &Sent, received: &Received) -> u64 {
+        let told = sent.unknown.ranges().flat_map(Clone::clone).take(MISSING_TOLD_MAX as usize);
+        let came =
+            |index: &u64| received.sets[(index % self.partitions) as usize].contains(index / self.partitions);
+        sent.unknown.count() - told.filter(came).count() as u64
     }
 
     /// What was acknowledged and not received.
@@ -157,14 +173,11 @@ impl Book {
         let place = index / self.partitions;
         let is_late = place < set.end();
         let is_new = set.insert(place)?;
-        // Whoever sends twice may find two, and the later one late.
-        let was_resent = is_late && self.sent().resent.contains(index);
-        match (is_new, was_resent) {
+        match is_new {
             _ if is_again => {}
-            (false, true) => received.duplicates_of_resent += 1,
-            (false, false) => received.duplicates.add(index),
-            (true, false) if is_late => received.out_of_order.add(index),
-            (true, _) => {}
+            false => received.duplicates.add(index),
+            true if is_late => received.out_of_order.add(index),
+            true => {}
         }
         if partition != index % self.partitions {
             received.misplaced.add(index);
@@ -185,6 +198,8 @@ impl Book {
         let (received, sent) = (self.received(), self.sent());
         let missing = self.missing(&sent, &received);
         let is_over = self.is_all_read.load(Ordering::Acquire);
+        let (duplicates_of_resent, duplicates) = received.duplicates.split(&sent.doubtful);
+        let (_, out_of_order) = received.out_of_order.split(&sent.doubtful);
         let elapsed_ns = received.last_ns.saturating_sub(sent.first_due_ns);
         let rate = |ns: u64| (received.verified as f64 / (ns as f64 / 1e9) * 10.0).round() / 10.0;
         RoundTripStatus {
@@ -193,14 +208,13 @@ impl Book {
             acknowledged: sent.acknowledged,
             failed: sent.failed.count(),
             errors: sent.causes.clone(),
-            unknown: sent.unknown.count(),
-            resent: sent.resent.count(),
-            client_gave_up: sent.client_gave_up,
+            unknown: self.unknown(&sent, &received),
+            resent: sent.resends,
             not_yet_received: if is_over { 0 } else { missing.count() },
             lost: if is_over { RangesStatus::of(&missing) } else { RangesStatus::default() },
-            duplicates: RangesStatus::of(&received.duplicates),
-            duplicates_of_resent: received.duplicates_of_resent,
-            out_of_order: RangesStatus::of(&received.out_of_order),
+            duplicates: RangesStatus::of(&duplicates),
+            duplicates_of_resent,
+            out_of_order: RangesStatus::of(&out_of_order),
             corrupted: RangesStatus::of(&received.corrupted),
             misplaced: RangesStatus::of(&received.misplaced),
             foreign: received.foreign,
@@ -209,7 +223,7 @@ impl Book {
             messages_per_sec: if elapsed_ns == 0 { 0.0 } else { rate(elapsed_ns) },
             end_to_end: received.end_to_end.summary(),
             ended_early: None,
-            last_trouble: None,
+            last_trouble: received.trouble.clone(),
             warnings: Vec::new(),
         }
     }
@@ -218,7 +232,13 @@ impl Book {
 impl Sent {
     /// A record was sent again.
     pub(super) fn resend(&mut self, index: u64) {
-        self.resent.add(index);
+        self.resends += 1;
+        self.doubtful.add(index);
+    }
+
+    /// A record was in flight when the client gave another one up.
+    pub(super) fn doubt(&mut self, index: u64) {
+        self.doubtful.add(index);
     }
 
     /// A record will not be delivered.
@@ -227,9 +247,15 @@ impl Sent {
         count_cause(&mut self.causes, cause);
     }
 
-    /// Nobody knows whether the record was delivered.
-    pub(super) fn lose_sight_of(&mut self, index: u64) {
+    /// Nobody knows whether the record was delivered, unless it comes back.
+    pub(super) fn lose_sight_of(&mut self, index: u64, cause: &str) {
         self.unknown.add(index);
+        count_cause(&mut self.causes, cause);
+    }
+
+    /// The last index was handed out for a record that was not sent after all.
+    pub(super) fn take_back_last(&mut self) {
+        self.handed_out -= 1;
     }
 }
 
@@ -292,6 +318,26 @@ mod tests {
         assert_eq!(status.duplicates, ranges(1, &["2"]));
         assert_eq!(status.out_of_order, ranges(1, &["3"]));
         assert_eq!((status.total_received, book.is_complete()), (10, true));
+    }
+
+    #[test]
+    fn what_was_in_flight_when_the_client_gave_another_up_may_come_twice_and_late() {
+        let book = sent(6);
+        receive(&book, [0, 2, 2, 1, 5, 3, 4]);
+        assert_eq!((book.status().duplicates.count, book.status().out_of_order.count), (1, 1));
+        [2, 3].into_iter().for_each(|index| book.sent().doubt(index));
+        let status = book.status();
+        assert_eq!((status.duplicates.count, status.out_of_order.count, status.resent), (0, 0, 0));
+        assert_eq!(status.duplicates_of_resent, 1);
+    }
+
+    #[test]
+    fn what_comes_back_is_not_unknown() {
+        let book = sent(4);
+        [2, 3].into_iter().for_each(|index| book.sent().lose_sight_of(index, "timed out"));
+        receive(&book, [0, 1, 3]);
+        let status = book.status();
+        assert_eq!((status.unknown, status.errors["timed out"]), (1, 2));
     }
 
     #[test]

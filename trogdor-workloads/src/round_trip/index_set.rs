@@ -87,10 +87,22 @@ pub(super) struct Findings {
 
 impl Findings {
     pub(super) fn add(&mut self, number: u64) {
+        if self.ranges.contains(&number) {
+            return;
+        }
         self.count += 1;
         if self.ranges.len() < RANGES_MAX {
             self.ranges.insert(number..number + 1);
         }
+    }
+
+    /// Those that other findings excuse, and all others.
+    pub(super) fn split(&self, excuse: &Findings) -> (u64, Findings) {
+        let excused: Vec<_> = self.ranges.intersection(&excuse.ranges).collect();
+        let count = excused.iter().map(|range| range.end - range.start).sum();
+        let mut others = Findings { count: self.count - count, ranges: self.ranges.clone() };
+        excused.into_iter().for_each(|range| others.ranges.remove(range));
+        (count, others)
     }
 
     /// Counts numbers without remembering them.
@@ -100,10 +112,6 @@ impl Findings {
 
     pub(super) fn count(&self) -> u64 {
         self.count
-    }
-
-    pub(super) fn contains(&self, number: u64) -> bool {
-        self.ranges.contains(&number)
     }
 
     pub(super) fn ranges(&self) -> impl Iterator<Item = &Range<u64>> {
@@ -160,6 +168,17 @@ mod tests {
         assert_eq!(set.insert(3), Ok(false));
         assert_eq!(set.insert(0), Ok(true));
         assert_eq!(set.insert(10_000_001), Ok(true));
+    }
+
+    #[test]
+    fn findings_are_counted_once_and_can_be_excused() {
+        let mut findings = Findings::default();
+        [3, 4, 4, 5, 9, 4].into_iter().for_each(|number| findings.add(number));
+        let mut excuse = Findings::default();
+        [4, 7, 9].into_iter().for_each(|number| excuse.add(number));
+        let (excused, others) = findings.split(&excuse);
+        assert_eq!((findings.count(), excused, others.count()), (4, 2, 2));
+        assert_eq!(others.ranges().cloned().collect::<Vec<_>>(), [3..4, 5..6]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::Lane;
 use super::book::{Book, Received as ReceivedSide};
+use super::ends::{End, Ends};
 use super::index_set::TooManyGaps;
 use super::mark::{HEADER, Mark, RunId};
 use super::sender::too_many_gaps;
@@ -23,11 +24,12 @@ use crate::topic_admin::Unanswered;
 pub(super) const POLL_LIMIT: Duration = Duration::from_millis(50);
 /// How long one poll waits for the last records.
 pub(super) const LAST_POLL_LIMIT: Duration = Duration::from_millis(10);
-/// With nothing received for so long after the last acknowledgement, the partitions' ends are looked
-/// at: what is not before them is not there.
-pub(super) const QUIET_NS: u64 = 5_000_000_000;
-/// How long one look at a partition's end may take, beside the time that it may have to wait behind a
-/// fetch. A stop waits for it.
+/// With nothing of ours received for so long after the last acknowledgement, the partitions' ends are
+/// looked at: what is not before them is not there.
+pub(super) const QUIET_NS: u64 = 2_000_000_000;
+/// A look at the ends that did not explain what is missing is repeated after this time.
+const LOOK_AGAIN_NS: u64 = 5_000_000_000;
+/// How long one look at a partition's end may take before anything is read.
 const LOOK_LIMIT: Duration = Duration::from_secs(1);
 
 /// Everything that the receiving side needs.
@@ -38,6 +40,9 @@ pub(super) struct Job {
     pub(super) watch: Stopwatch,
     pub(super) grace: Duration,
     pub(super) book: Arc<Book>,
+    /// Whether what is acknowledged lies before the end of its partition from then on, as `acks=all`
+    /// promises.
+    pub(super) ends_tell: bool,
     /// Told when nothing that is sent from now on can be missed.
     pub(super) ready: oneshot::Sender<()>,
 }
@@ -50,8 +55,7 @@ pub(super) fn receive(job: Job, flag: &StopFlag) -> Result<(), String> {
     consumer.assign(
         from_the_ends.map(|(lane, end)| (lane.topic.as_str(), lane.partition, Offset::Offset(*end))),
     )?;
-    let look_limit = LOOK_LIMIT + fetch_wait(&job.translated);
-    let Job { lanes, run, watch, grace, book, ready, .. } = job;
+    let Job { translated, lanes, run, watch, grace, book, ends_tell, ready } = job;
     // Nobody waits for it any more if the worker is being stopped.
     let _ = ready.send(());
     let heard_ns = watch.elapsed_ns();
@@ -63,7 +67,10 @@ pub(super) fn receive(job: Job, flag: &StopFlag) -> Result<(), String> {
         grace,
         book,
         consumer,
-        look_limit,
+        translated,
+        ends_tell,
+        look: None,
+        ends: Vec::new(),
         heard_ns,
         stopping_since_ns: None,
     };
@@ -78,7 +85,9 @@ fn ends(job: &Job, consumer: &mut BatchConsumer, flag: &StopFlag) -> Result<Opti
     for lane in job.lanes.iter() {
         loop {
             if flag.is_set() {
-                return Ok(None);
+                let reason = consumer.troubles().last();
+                let text = |reason| format!("its time was over before the first message: {reason}");
+                return reason.map_or(Ok(None), |reason| Err(text(reason)));
             }
             let reason = match consumer.ends(&lane.topic, lane.partition, LOOK_LIMIT) {
                 Ok((_, end)) => {
@@ -108,13 +117,6 @@ fn ends(job: &Job, consumer: &mut BatchConsumer, flag: &StopFlag) -> Result<Opti
     Ok(Some(ends))
 }
 
-/// How long a broker may keep a fetch, and what is asked behind it, waiting for data.
-fn fetch_wait(translated: &Translated) -> Duration {
-    const DEFAULT_MS: u64 = 500;
-    let set = translated.librdkafka.get("fetch.wait.max.ms").and_then(|text| text.parse().ok());
-    Duration::from_millis(set.unwrap_or(DEFAULT_MS))
-}
-
 struct Receiver {
     lanes: Arc<[Lane]>,
     /// Where each partition is read from.
@@ -124,9 +126,13 @@ struct Receiver {
     grace: Duration,
     book: Arc<Book>,
     consumer: BatchConsumer,
-    /// How long one look at a partition's end may take.
-    look_limit: Duration,
-    /// When the last record came, or the partitions' ends were looked at.
+    translated: Translated,
+    ends_tell: bool,
+    /// A look at the partitions' ends that is under way.
+    look: Option<Ends>,
+    /// What the last one saw.
+    ends: Vec<End>,
+    /// When the last record of ours came, or the last look ended.
     heard_ns: u64,
     stopping_since_ns: Option<u64>,
 }
@@ -139,7 +145,7 @@ impl Receiver {
             if flag.is_abandoned() || self.grace_is_over(flag) {
                 return Ok(());
             }
-            if is_sending_over && (self.book.is_complete() || self.is_all_read()) {
+            if is_sending_over && (self.book.is_complete() || self.is_all_read()?) {
                 return Ok(());
             }
         }
@@ -159,37 +165,49 @@ impl Receiver {
         let batch = self.consumer.take(BATCH_MAX, wait);
         let now_ns = self.watch.elapsed_ns();
         let mut side = self.book.received();
-        let mut entry = Entry { lanes: &self.lanes, run: self.run, book: &self.book, now_ns, beside: None };
+        let mut entry =
+            Entry { lanes: &self.lanes, run: self.run, book: &self.book, now_ns, beside: None, ours: 0 };
         let mut result = Ok(());
         for item in batch {
             match item {
-                Ok(record) => {
-                    self.heard_ns = now_ns;
-                    result = result.and(entry.add(&mut side, record));
+                Ok(record) => result = result.and(entry.add(&mut side, record)),
+                Err(trouble) => {
+                    if !trouble.says_little() {
+                        side.trouble = Some(trouble.text());
+                    }
+                    result = result.and(fatal(&trouble));
                 }
-                Err(trouble) => result = result.and(fatal(&trouble)),
             }
+        }
+        if entry.ours > 0 {
+            self.heard_ns = now_ns;
+            side.trouble = None;
         }
         result
     }
 
-    /// Whether nothing came for a while and nothing is left to read.
-    fn is_all_read(&mut self) -> bool {
-        let now_ns = self.watch.elapsed_ns();
-        if now_ns - self.heard_ns < QUIET_NS {
-            return false;
+    /// Whether everything was read that lies before the ends of the partitions, as they were seen after
+    /// the last acknowledgement. A step of the way: it never waits for long.
+    fn is_all_read(&mut self) -> Result<bool, String> {
+        let quiet_ns = self.watch.elapsed_ns() - self.heard_ns;
+        let wait_ns = if self.ends.is_empty() { QUIET_NS } else { LOOK_AGAIN_NS };
+        if self.look.is_none() && quiet_ns >= wait_ns && self.ends_tell {
+            self.look = Some(Ends::of(&self.book.incomplete(), &self.translated)?);
         }
-        self.heard_ns = now_ns;
-        let is_read = |(lane, start): (&Lane, &i64)| {
-            let position = self.consumer.position(&lane.topic, lane.partition).unwrap_or(*start);
-            let ends = self.consumer.ends(&lane.topic, lane.partition, self.look_limit);
-            ends.is_ok_and(|(first, end)| position.max(first) >= end)
+        if let Some(ends) = self.look.as_mut().and_then(|look| look.step(&self.lanes)) {
+            (self.ends, self.look) = (ends, None);
+            self.heard_ns = self.watch.elapsed_ns();
+        }
+        let is_read = |End { lane, first, end }: &End| {
+            let Lane { topic, partition } = &self.lanes[*lane];
+            let position = self.consumer.position(topic, *partition).unwrap_or(self.starts[*lane]);
+            position.max(*first) >= *end
         };
-        let is_all_read = self.lanes.iter().zip(&self.starts).all(is_read);
+        let is_all_read = !self.ends.is_empty() && self.ends.iter().all(is_read);
         if is_all_read {
             self.book.note_all_read();
         }
-        is_all_read
+        Ok(is_all_read)
     }
 }
 
@@ -201,6 +219,8 @@ struct Entry<'b, 'r> {
     now_ns: u64,
     /// The record before, and the number of its partition.
     beside: Option<(Received<'r>, u64)>,
+    /// Records of this run.
+    ours: u64,
 }
 
 impl<'r> Entry<'_, 'r> {
@@ -210,6 +230,7 @@ impl<'r> Entry<'_, 'r> {
             side.foreign += 1;
             return Ok(());
         };
+        self.ours += 1;
         let is_right = mark.fits(record.key(), record.value());
         let entered = self.book.receive(side, partition, mark, is_right, self.now_ns);
         entered.map_err(|TooManyGaps| too_many_gaps())

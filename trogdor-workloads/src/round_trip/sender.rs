@@ -221,13 +221,16 @@ impl Sender<'_> {
 
     fn again_or_failed(&mut self, attempt: Attempt, code: RDKafkaErrorCode, now_ns: u64, sent: &mut Sent) {
         let attempts = attempt.attempts + 1;
-        sent.client_gave_up |= may_pass(code);
-        if may_pass(code) && attempts < ATTEMPTS_MAX && !self.flag.is_set() {
-            let not_before_ns = now_ns + RESEND_PAUSE_NS * u64::from(attempts);
-            self.again.push_back(Attempt { attempts, not_before_ns, ..attempt });
-        } else {
-            let lane = (attempt.index % self.job.lanes.len() as u64) as usize;
-            sent.fail(attempt.index, &cause(code, Some(&self.job.lanes[lane].topic)));
+        let lane = (attempt.index % self.job.lanes.len() as u64) as usize;
+        let cause = || cause(code, Some(&self.job.lanes[lane].topic));
+        match may_pass(code) {
+            true if attempts < ATTEMPTS_MAX && !self.flag.is_set() => {
+                let not_before_ns = now_ns + RESEND_PAUSE_NS * u64::from(attempts);
+                self.again.push_back(Attempt { attempts, not_before_ns, ..attempt });
+            }
+            // A broker may have it all the same, and only its answer be missing.
+            true => sent.lose_sight_of(attempt.index, &cause()),
+            false => sent.fail(attempt.index, &cause()),
         }
     }
 
@@ -275,6 +278,9 @@ impl Sender<'_> {
         }
         let (now_ns, book) = (self.job.watch.elapsed_ns(), self.job.book.clone());
         let mut sent = book.sent();
+        if failed.iter().any(|(_, code)| may_pass(*code)) {
+            self.in_flight_indexes().for_each(|index| sent.doubt(index));
+        }
         for (attempt, code) in failed {
             self.again_or_failed(attempt, code, now_ns, &mut sent);
         }
@@ -302,14 +308,23 @@ impl Sender<'_> {
         let mut sent = book.sent();
         if self.in_flight() > 0 {
             self.producer.purge(PurgeConfig::default().queue().inflight());
-            let mut is_free = vec![false; self.slots.len()];
-            self.free.iter().for_each(|slot| is_free[*slot] = true);
-            let in_flight = self.slots.iter().zip(is_free).filter(|(_, is_free)| !is_free);
-            in_flight.for_each(|(attempt, _)| sent.lose_sight_of(attempt.index));
+            let cause = "no answer by the time they were given up";
+            self.in_flight_indexes().for_each(|index| sent.lose_sight_of(index, cause));
         }
         for attempt in self.again.drain(..) {
-            sent.fail(attempt.index, "not sent again before the end");
+            match attempt.attempts {
+                // The client had no room for it; it is the last one that was handed out.
+                0 => sent.take_back_last(),
+                _ => sent.lose_sight_of(attempt.index, "not sent again before the end"),
+            }
         }
+    }
+
+    fn in_flight_indexes(&self) -> impl Iterator<Item = u64> {
+        let mut is_free = vec![false; self.slots.len()];
+        self.free.iter().for_each(|slot| is_free[*slot] = true);
+        let in_flight = self.slots.iter().zip(is_free).filter(|(_, is_free)| !is_free);
+        in_flight.map(|(attempt, _)| attempt.index)
     }
 }
 

@@ -26,14 +26,10 @@ pub struct RoundTripStatus {
     /// Why, and how many of each.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub errors: BTreeMap<String, u64>,
-    /// Records that were sent and never answered.
+    /// Records that were sent, neither acknowledged nor refused, and did not come back either.
     pub unknown: u64,
     /// How often a record was sent again.
     pub resent: u64,
-    /// Whether the client gave records up before they were answered, at its delivery time-out. From then
-    /// on even an idempotent one promises neither order nor single copies, also of other records.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub client_gave_up: bool,
     /// Records that were acknowledged and have not been received so far.
     pub not_yet_received: u64,
     /// Records that were acknowledged and are not in the topic: all of it was read after the last
@@ -41,7 +37,8 @@ pub struct RoundTripStatus {
     pub lost: RangesStatus,
     /// Records that were sent once and received more than once.
     pub duplicates: RangesStatus,
-    /// Further copies of records that were sent more than once.
+    /// Records that came more than once, and may: they were sent again, or were in flight when the client
+    /// gave another one up at its delivery time-out; then even an idempotent one may send them twice.
     pub duplicates_of_resent: u64,
     /// Records, sent once, that came after a later one of the same partition.
     pub out_of_order: RangesStatus,
@@ -106,10 +103,9 @@ impl RangesStatus {
 }
 
 impl RoundTripStatus {
-    /// Why the task failed, if it did. An idempotent producer promises order and no duplicates until it gives a record
-    /// up; a share group promises no order, but that a record is accepted once.
+    /// Why the task failed, if it did. An idempotent producer promises order and no duplicates; a share group promises
+    /// no order, but that a record is accepted once.
     pub(super) fn verdict(&self, is_idempotent: bool) -> Result<(), String> {
-        let is_idempotent = is_idempotent && !self.client_gave_up;
         let causes: Vec<_> = self.errors.iter().map(|(cause, count)| format!("{count} × {cause}")).collect();
         let failed = format!("{} were not delivered ({})", self.failed, causes.join(", "));
         let unknown = format!("the fate of {} is unknown", self.unknown);
@@ -160,8 +156,6 @@ mod tests {
         assert_eq!(status.verdict(false), Ok(()));
         let error = "of 10 messages 2 came back more than once (7-8)";
         assert_eq!(status.verdict(true), Err(error.to_owned()));
-        let status = RoundTripStatus { client_gave_up: true, ..status };
-        assert_eq!(status.verdict(true), Ok(()));
     }
 
     #[test]

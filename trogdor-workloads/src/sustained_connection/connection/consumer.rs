@@ -56,7 +56,7 @@ impl Consumer {
     fn begin_look(&mut self, flag: &StopFlag) -> Result<(), Gone> {
         let asking = self.reader.asking();
         begin(asking);
-        asking.ask_end(&self.topic, self.partition, self.limit)?;
+        asking.ask_offset(&self.topic, self.partition, rdkafka::Offset::End, self.limit)?;
         let end = answer(asking, flag)?;
         self.reader.begin(end)?;
         self.is_looking = true;
