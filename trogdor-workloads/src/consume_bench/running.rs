@@ -13,7 +13,7 @@ use super::book::Book;
 use super::status::{ALL_CONSUMERS, ConsumeBenchStatus, ConsumerStatus};
 use crate::hot_thread::{HotThread, StopFlag};
 use crate::record_processor::Ages;
-use crate::share::Accepted;
+use crate::share::{Accepted, ShareFigures};
 
 /// How many consumers a status shows one by one.
 const CONSUMERS_SHOWN: usize = 20;
@@ -149,10 +149,7 @@ impl Running {
         let mut warnings = crate::status::bounded(warnings);
         let more = self.books.len() - status.len();
         warnings.extend((more > 0).then(|| format!("{more} more consumers are counted in \"all\" only")));
-        let twice = all.share.map_or(0, |share| share.accepted_twice);
-        warnings.extend(
-            (twice > 0).then(|| format!("{twice} records were accepted twice: brokers broke their promise")),
-        );
+        warnings.extend(all.share.iter().flat_map(ShareFigures::warnings));
         let merged =
             ConsumerStatus { unique_messages, warnings, ended_early: early, last_trouble, ..all.status() };
         status.insert(ALL_CONSUMERS.to_owned(), merged);

@@ -31,6 +31,18 @@ pub struct ShareFigures {
 }
 
 impl ShareFigures {
+    /// What a reader should not overlook.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let ShareFigures { lock_expiries, accepted_twice, .. } = self;
+        let expired = format!(
+            "{lock_expiries} records were not read before their locks ended, and are delivered again, up to the \
+             group's share.delivery.count.limit"
+        );
+        let twice = format!("{accepted_twice} records were accepted twice: brokers broke their promise");
+        let expired = (*lock_expiries > 0).then_some(expired);
+        expired.into_iter().chain((*accepted_twice > 0).then_some(twice)).collect()
+    }
+
     /// Adds what another member has counted.
     pub(crate) fn add(&mut self, other: &ShareFigures) {
         self.redeliveries += other.redeliveries;
