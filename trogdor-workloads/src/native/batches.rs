@@ -266,6 +266,30 @@ impl Iterator for Reports<'_> {
     }
 }
 
+impl<'a> Reports<'a> {
+    /// The same, but a record that a broker may have all the same, because it was sent and there was no answer that
+    /// tells, has the error [`RDKafkaErrorCode::PurgeInflight`], whatever else the client says of it.
+    pub(crate) fn fates(self) -> impl Iterator<Item = (usize, Option<RDKafkaErrorCode>)> + use<'a> {
+        let Reports(event) = self;
+        std::iter::from_fn(move || {
+            // SAFETY: the event is valid until it is dropped, and borrowed here.
+            let message = unsafe { rd_kafka_event_message_next(event.as_ptr()) };
+            if message.is_null() {
+                return None;
+            }
+            // SAFETY: what is not null is a message that lives as long as the event.
+            let ((slot, error), status) =
+                unsafe { (slot_and_error(message), rd_kafka_message_status(message)) };
+            let may_be_there = status == rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED;
+            let error = match error {
+                Some(_) if may_be_there => Some(RDKafkaErrorCode::PurgeInflight),
+                error => error,
+            };
+            Some((slot, error))
+        })
+    }
+}
+
 /// # Safety
 /// The message is valid.
 unsafe fn slot_and_error(message: *const rd_kafka_message_t) -> (usize, Option<RDKafkaErrorCode>) {

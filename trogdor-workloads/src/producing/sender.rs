@@ -213,7 +213,7 @@ impl Sender<'_> {
             flag: self.flag,
         };
         let serve = |wait| {
-            self.producer.poll(wait);
+            self.serve(wait);
             self.publish_if_due(self.watch.elapsed_ns());
         };
         readiness.wait(serve, || self.deliveries.has_producer_id())
@@ -235,7 +235,7 @@ impl Sender<'_> {
             self.job.schedule.sent(self.watch.elapsed_ns() - self.start_ns);
             self.flush_if_told();
             if due_ns.is_some() || self.sent.is_multiple_of(RECORDS_PER_POLL) {
-                self.producer.poll(Duration::ZERO);
+                self.serve(Duration::ZERO);
             }
         }
         Ok(())
@@ -261,10 +261,10 @@ impl Sender<'_> {
             match left_ns.min(LONGEST_WAIT_NS) {
                 // The client's own wait has a resolution of milliseconds and may be late by one.
                 wait_ns if wait_ns > 2 * MS => {
-                    self.producer.poll(Duration::from_millis((wait_ns - MS) / MS));
+                    self.serve(Duration::from_millis((wait_ns - MS) / MS));
                 }
                 wait_ns => {
-                    self.producer.poll(Duration::ZERO);
+                    self.serve(Duration::ZERO);
                     let now_ns = self.watch.elapsed_ns();
                     let left_ns = due_ns.map_or(0, |due| due.saturating_sub(now_ns)).min(wait_ns);
                     sleep(Duration::from_nanos(left_ns));

@@ -41,7 +41,7 @@ impl Sender<'_> {
     pub(super) fn serve(&self, wait: Duration) {
         self.producer.serve(wait, |reports| {
             let now_ns = self.watch.elapsed_ns();
-            self.deliveries.ledger().report_all(reports, now_ns);
+            self.deliveries.ledger().report_all(reports.fates(), now_ns);
         });
     }
 
@@ -60,7 +60,7 @@ impl Sender<'_> {
         const LIMIT_NS: u64 = 1_000_000_000;
         let since_ns = self.watch.elapsed_ns();
         while self.deliveries.ledger().in_flight() > 0 && self.watch.elapsed_ns() - since_ns < LIMIT_NS {
-            self.producer.poll(Duration::from_millis(1));
+            self.serve(Duration::from_millis(1));
         }
         let mut ledger = self.deliveries.ledger();
         let left = ledger.in_flight();

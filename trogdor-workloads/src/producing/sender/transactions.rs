@@ -113,7 +113,7 @@ impl Sender<'_> {
             }
             self.deliveries.troubles.check()?;
             self.publish_if_due(self.watch.elapsed_ns());
-            self.producer.poll(Duration::from_millis(1));
+            self.serve(Duration::from_millis(1));
         }
     }
 }
