@@ -8,14 +8,15 @@ use futures_util::future::join_all;
 use tokio::sync::OnceCell;
 use trogdor::workloads::{
     ALL_CONSUMERS, ConfigurableProducerSpec, ConfigurableProducerStatus, ConnectionStressAction,
-    ConnectionStressSpec, ConnectionStressStatus, ConsumeBenchSpec, ConsumeBenchStatus, JavaProperties,
-    PartitionsSpec, PayloadGenerator, ProduceBenchSpec, ProduceBenchStatus, RoundTripSpec, RoundTripStatus,
-    ShareConsumeBenchSpec, ShareRoundTripSpec, SustainedConnectionSpec, SustainedConnectionStatus,
-    ThroughputGenerator, TopicsSpec, TransactionGenerator,
+    ConnectionStressStatus, ConsumeBenchStatus, ProduceBenchSpec, RoundTripStatus, ShareRoundTripSpec,
+    SustainedConnectionSpec, SustainedConnectionStatus, TransactionGenerator,
 };
 use trogdor_core::{TaskResult, TaskSpec};
 use trogdor_lab::{Access, Authority, Kafka, Login, Operation, Resource};
 
+use crate::support::tasks::{
+    configurable, connecting, consuming, produced, producing, round_trip, sharing, sustained,
+};
 use crate::support::topic;
 
 /// Users of the one broker: alice may use groups and transactions of every name, bob may do nothing but what a test
@@ -36,10 +37,6 @@ async fn access(login: Login, user: &str) -> Access {
     kafka().await.access(login, user).unwrap()
 }
 
-fn conf(access: &Access) -> JavaProperties {
-    access.properties.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
-}
-
 fn with(access: &Access, changes: &[(&str, &str)]) -> Access {
     let mut access = access.clone();
     for (key, value) in changes {
@@ -51,121 +48,6 @@ fn with(access: &Access, changes: &[(&str, &str)]) -> Access {
 
 async fn run(spec: &(impl TaskSpec + Clone)) -> TaskResult {
     trogdor::cluster().unwrap().start().run(spec).await.unwrap()
-}
-
-fn producing(access: &Access, topics: &[&str], messages: i64) -> ProduceBenchSpec {
-    let spec = PartitionsSpec { num_partitions: 1, replication_factor: 1, ..PartitionsSpec::default() };
-    let topics = topics.iter().map(|name| ((*name).to_owned(), spec.clone())).collect();
-    ProduceBenchSpec {
-        duration_ms: 60_000,
-        producer_node: "node0".to_owned(),
-        bootstrap_servers: access.bootstrap.clone(),
-        common_client_conf: conf(access),
-        target_messages_per_sec: 1000,
-        max_messages: messages,
-        active_topics: TopicsSpec { topics },
-        ..ProduceBenchSpec::default()
-    }
-}
-
-fn round_trip(access: &Access, topic: &str, messages: i64) -> RoundTripSpec {
-    let ProduceBenchSpec { common_client_conf, active_topics, .. } = producing(access, &[topic], 0);
-    RoundTripSpec {
-        duration_ms: 60_000,
-        client_node: "node0".to_owned(),
-        bootstrap_servers: access.bootstrap.clone(),
-        common_client_conf,
-        target_messages_per_sec: 1000,
-        max_messages: messages,
-        active_topics,
-        ..RoundTripSpec::default()
-    }
-}
-
-/// Sends for a second and a half.
-fn configurable(access: &Access, topic: &str) -> ConfigurableProducerSpec {
-    let ProduceBenchSpec { common_client_conf, active_topics, .. } = producing(access, &[topic], 0);
-    let windows = ThroughputGenerator::Constant { messages_per_window: 10, window_size_ms: 100 };
-    ConfigurableProducerSpec {
-        duration_ms: 1500,
-        producer_node: "node0".to_owned(),
-        bootstrap_servers: access.bootstrap.clone(),
-        common_client_conf,
-        active_topic: active_topics,
-        throughput_generator: Some(windows),
-        key_generator: Some(PayloadGenerator::default_key()),
-        value_generator: Some(PayloadGenerator::default_value()),
-        ..ConfigurableProducerSpec::default()
-    }
-}
-
-fn consuming(access: &Access, pattern: &str, group: &str, messages: i64) -> ConsumeBenchSpec {
-    ConsumeBenchSpec {
-        duration_ms: 60_000,
-        consumer_node: "node0".to_owned(),
-        bootstrap_servers: access.bootstrap.clone(),
-        common_client_conf: conf(access),
-        max_messages: messages,
-        consumer_group: group.to_owned(),
-        active_topics: vec![pattern.to_owned()],
-        ..ConsumeBenchSpec::default()
-    }
-}
-
-fn sharing(access: &Access, topic: &str, messages: i64) -> ShareConsumeBenchSpec {
-    let earliest = ("share.auto.offset.reset".to_owned(), "earliest".to_owned());
-    ShareConsumeBenchSpec {
-        duration_ms: 60_000,
-        consumer_node: "node0".to_owned(),
-        bootstrap_servers: access.bootstrap.clone(),
-        common_client_conf: conf(access),
-        max_messages: messages,
-        share_group: format!("share-{topic}"),
-        share_group_conf: [earliest].into(),
-        active_topics: vec![topic.to_owned()],
-        ..ShareConsumeBenchSpec::default()
-    }
-}
-
-/// Two connections of each kind, for a few seconds.
-fn sustained(access: &Access, topic: &str) -> SustainedConnectionSpec {
-    SustainedConnectionSpec {
-        duration_ms: 4000,
-        client_node: "node0".to_owned(),
-        bootstrap_servers: access.bootstrap.clone(),
-        common_client_conf: conf(access),
-        key_generator: Some(PayloadGenerator::default_key()),
-        value_generator: Some(PayloadGenerator::default_value()),
-        producer_connection_count: 2,
-        consumer_connection_count: 2,
-        metadata_connection_count: 2,
-        topic_name: topic.to_owned(),
-        num_threads: 6,
-        refresh_rate_ms: 200,
-        ..SustainedConnectionSpec::default()
-    }
-}
-
-fn connecting(access: &Access, action: ConnectionStressAction) -> ConnectionStressSpec {
-    ConnectionStressSpec {
-        duration_ms: 4000,
-        client_node: vec!["node0".into()],
-        bootstrap_servers: access.bootstrap.clone(),
-        common_client_conf: conf(access),
-        target_connections_per_sec: 10,
-        num_threads: 2,
-        action,
-        ..ConnectionStressSpec::default()
-    }
-}
-
-fn produced(result: &TaskResult) -> ProduceBenchStatus {
-    let status: ProduceBenchStatus =
-        result.status().unwrap_or_else(|error| panic!("{error}: {:?}", result.state));
-    let outcomes = status.total_sent + status.failed + status.unknown + status.messages_aborted;
-    assert_eq!((status.handed_over, status.in_flight), (outcomes, 0), "{status:?}");
-    assert_eq!(status.errors.values().sum::<u64>(), status.failed, "{status:?}");
-    status
 }
 
 async fn runs_every_workload(access: &Access) {
@@ -196,16 +78,18 @@ async fn runs_every_workload(access: &Access) {
     let result = run(&shared).await.ok().unwrap();
     let status: RoundTripStatus = result.status().unwrap();
     assert_eq!((status.total_received, status.acknowledged), (50, 50), "{status:?}");
-    let result = run(&configurable(access, &topic)).await.ok().unwrap();
-    let status: ConfigurableProducerStatus = result.status().unwrap();
+    // These take their time, whatever the cluster does.
+    let (configurable, sustained) = (configurable(access, &topic), sustained(access, &topic));
+    let [connect, fetch] = [ConnectionStressAction::Connect, ConnectionStressAction::FetchMetadata]
+        .map(|action| connecting(access, action));
+    let results = tokio::join!(run(&configurable), run(&sustained), run(&connect), run(&fetch));
+    let status: ConfigurableProducerStatus = results.0.ok().unwrap().status().unwrap();
     assert!(status.total_sent > 0 && status.total_sent == status.handed_over, "{status:?}");
-    let result = run(&sustained(access, &topic)).await.ok().unwrap();
-    let status: SustainedConnectionStatus = result.status().unwrap();
+    let status: SustainedConnectionStatus = results.1.ok().unwrap().status().unwrap();
     assert_eq!((status.failed, status.total_producer_connections), (0, 2), "{status:?}");
     assert_eq!((status.total_consumer_connections, status.total_metadata_connections), (2, 2), "{status:?}");
-    for action in [ConnectionStressAction::Connect, ConnectionStressAction::FetchMetadata] {
-        let result = run(&connecting(access, action)).await.ok().unwrap();
-        let status: ConnectionStressStatus = result.status().unwrap();
+    for result in [results.2, results.3] {
+        let status: ConnectionStressStatus = result.ok().unwrap().status().unwrap();
         assert!(status.total_connections > 0 && status.total_failed_connections == 0, "{status:?}");
     }
 }

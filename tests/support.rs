@@ -1,6 +1,8 @@
 //! What several end-to-end tests need: one shared broker, daemons as processes, a consumer that
 //! reads a topic from its beginning.
 
+pub mod tasks;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};

@@ -13,15 +13,14 @@ use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
 use trogdor::workloads::{
     ALL_CONSUMERS, ConfigurableProducerSpec, ConfigurableProducerStatus, ConsumeBenchSpec,
-    ConsumeBenchStatus, JavaProperties, PartitionsSpec, PayloadGenerator, ProduceBenchSpec,
-    ProduceBenchStatus, RoundTripSpec, RoundTripStatus, ShareConsumeBenchSpec, SustainedConnectionSpec,
-    ThroughputGenerator, TopicsSpec, TransactionGenerator,
+    ConsumeBenchStatus, ProduceBenchSpec, RoundTripSpec, RoundTripStatus, ShareConsumeBenchSpec,
+    SustainedConnectionSpec, TransactionGenerator,
 };
-use trogdor_core::api::CoordinatorApi as _;
-use trogdor_core::{Cluster, TaskId, TaskResult, TaskSpec};
+use trogdor_core::{TaskResult, TaskSpec};
 use trogdor_lab::{Access, Kafka, Login, Operation, Resource, free_port};
 
-use crate::support::{LIMIT, topic};
+use crate::support::tasks::{self, Running, produced};
+use crate::support::topic;
 
 /// One secured broker for what does not kill it.
 async fn kafka() -> &'static Kafka {
@@ -52,7 +51,7 @@ const SHORT_PRODUCER: [(&str, &str); 3] =
 const SHORT_CONSUMER: [(&str, &str); 3] =
     [("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "300"), PROPAGATION];
 
-fn properties<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> JavaProperties {
+fn properties<P: FromIterator<(String, String)>>(pairs: [(&str, &str); 3]) -> P {
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
@@ -60,139 +59,53 @@ fn plain(bootstrap: &str) -> Access {
     Access { bootstrap: bootstrap.to_owned(), properties: Default::default() }
 }
 
-fn common(access: &Access) -> JavaProperties {
-    let own = access.properties.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    properties(own.chain(SHORT))
-}
-
-fn topics(name: &str) -> TopicsSpec {
-    let spec = PartitionsSpec { num_partitions: 1, replication_factor: 1, ..PartitionsSpec::default() };
-    TopicsSpec { topics: [(name.to_owned(), spec)].into() }
+/// The same way to a cluster, with short time-outs.
+fn hasty(access: &Access) -> Access {
+    let mut access = access.clone();
+    access.properties.extend::<Vec<_>>(properties(SHORT));
+    access
 }
 
 fn producing(access: &Access, topic: &str, per_sec: i32, messages: i64) -> ProduceBenchSpec {
     ProduceBenchSpec {
-        duration_ms: 60_000,
-        producer_node: "node0".to_owned(),
-        bootstrap_servers: access.bootstrap.clone(),
-        common_client_conf: common(access),
         producer_conf: properties(SHORT_PRODUCER),
         target_messages_per_sec: per_sec,
-        max_messages: messages,
-        active_topics: topics(topic),
-        ..ProduceBenchSpec::default()
+        ..tasks::producing(&hasty(access), &[topic], messages)
     }
 }
 
 fn round_trip(access: &Access, topic: &str, per_sec: i32, messages: i64) -> RoundTripSpec {
-    let producing = producing(access, topic, per_sec, messages);
     RoundTripSpec {
-        duration_ms: producing.duration_ms,
-        client_node: "node0".to_owned(),
-        bootstrap_servers: producing.bootstrap_servers,
-        common_client_conf: producing.common_client_conf,
-        producer_conf: producing.producer_conf,
+        producer_conf: properties(SHORT_PRODUCER),
         target_messages_per_sec: per_sec,
-        max_messages: messages,
-        active_topics: producing.active_topics,
-        ..RoundTripSpec::default()
+        ..tasks::round_trip(&hasty(access), topic, messages)
     }
 }
 
 fn configurable(access: &Access, topic: &str, duration_ms: i64) -> ConfigurableProducerSpec {
-    let producing = producing(access, topic, 0, 0);
-    let windows = ThroughputGenerator::Constant { messages_per_window: 10, window_size_ms: 100 };
     ConfigurableProducerSpec {
+        producer_conf: properties(SHORT_PRODUCER),
         duration_ms,
-        producer_node: "node0".to_owned(),
-        bootstrap_servers: producing.bootstrap_servers,
-        common_client_conf: producing.common_client_conf,
-        producer_conf: producing.producer_conf,
-        active_topic: producing.active_topics,
-        throughput_generator: Some(windows),
-        key_generator: Some(PayloadGenerator::default_key()),
-        value_generator: Some(PayloadGenerator::default_value()),
-        ..ConfigurableProducerSpec::default()
+        ..tasks::configurable(&hasty(access), topic)
     }
 }
 
-/// Two connections of each kind.
 fn sustained(access: &Access, topic: &str, duration_ms: i64) -> SustainedConnectionSpec {
     SustainedConnectionSpec {
-        duration_ms,
-        client_node: "node0".to_owned(),
-        bootstrap_servers: access.bootstrap.clone(),
-        common_client_conf: common(access),
         producer_conf: properties(SHORT_PRODUCER),
-        key_generator: Some(PayloadGenerator::default_key()),
-        value_generator: Some(PayloadGenerator::default_value()),
-        producer_connection_count: 2,
-        consumer_connection_count: 2,
-        metadata_connection_count: 2,
-        topic_name: topic.to_owned(),
-        num_threads: 6,
-        refresh_rate_ms: 200,
-        ..SustainedConnectionSpec::default()
+        duration_ms,
+        ..tasks::sustained(&hasty(access), topic)
     }
 }
 
 fn sharing(access: &Access, topic: &str, messages: i64) -> ShareConsumeBenchSpec {
-    ShareConsumeBenchSpec {
-        duration_ms: 60_000,
-        consumer_node: "node0".to_owned(),
-        bootstrap_servers: access.bootstrap.clone(),
-        common_client_conf: common(access),
-        max_messages: messages,
-        share_group: topic.to_owned(),
-        active_topics: vec![topic.to_owned()],
-        ..ShareConsumeBenchSpec::default()
-    }
+    tasks::sharing(&hasty(access), topic, messages)
 }
 
 fn consuming(access: &Access, pattern: &str, group: &str, messages: i64) -> ConsumeBenchSpec {
     ConsumeBenchSpec {
-        duration_ms: 60_000,
-        consumer_node: "node0".to_owned(),
-        bootstrap_servers: access.bootstrap.clone(),
-        common_client_conf: common(access),
         consumer_conf: properties(SHORT_CONSUMER),
-        max_messages: messages,
-        consumer_group: group.to_owned(),
-        active_topics: vec![pattern.to_owned()],
-        ..ConsumeBenchSpec::default()
-    }
-}
-
-/// A task that runs beside others.
-struct Running {
-    cluster: Cluster,
-    id: TaskId,
-}
-
-impl Running {
-    async fn start(spec: &(impl TaskSpec + Clone)) -> Running {
-        let cluster = trogdor::cluster().unwrap().stop_grace(Duration::from_secs(3)).start();
-        let id = cluster.create("foo", spec).await.unwrap();
-        Running { cluster, id }
-    }
-
-    /// Waits until the status is as wanted.
-    async fn until(&self, what: &str, is_so: impl Fn(&Value) -> bool) {
-        let coordinator = self.cluster.coordinator();
-        let looking = async {
-            loop {
-                let state = coordinator.await_task(self.id.clone(), Duration::from_millis(50)).await.unwrap();
-                if is_so(state.status()) {
-                    return;
-                }
-                assert!(!state.is_done(), "{what}: {state:?}");
-            }
-        };
-        tokio::time::timeout(LIMIT, looking).await.unwrap_or_else(|_| panic!("{what} is awaited in vain"));
-    }
-
-    async fn end(&self) -> TaskResult {
-        self.cluster.wait(&self.id).await.unwrap()
+        ..tasks::consuming(&hasty(access), pattern, group, messages)
     }
 }
 
@@ -210,15 +123,6 @@ fn error(result: &TaskResult) -> &str {
     println!("{}: {} ms: {error}", result.id, result.state.done_ms() - result.state.started_ms());
     assert!(!error.contains('\n'), "{error}");
     error
-}
-
-fn produced(result: &TaskResult) -> ProduceBenchStatus {
-    let status: ProduceBenchStatus =
-        result.status().unwrap_or_else(|error| panic!("{error}: {:?}", result.state));
-    let outcomes = status.total_sent + status.failed + status.unknown + status.messages_aborted;
-    assert_eq!((status.handed_over, status.in_flight), (outcomes, 0), "{status:?}");
-    assert_eq!(status.errors.values().sum::<u64>(), status.failed, "{status:?}");
-    status
 }
 
 fn consumed(result: &TaskResult) -> ConsumeBenchStatus {
@@ -394,12 +298,12 @@ async fn a_broker_that_dies_and_stays_away_is_named_and_every_record_accounted_f
         Some(TransactionGenerator::Uniform { messages_per_transaction: 20 });
     let filled = topic("filled");
     run(&producing(&door, &filled, 10_000_000, 500)).await.ok().unwrap();
-    let consuming = ConsumeBenchSpec { duration_ms: 9000, ..consuming(&door, &filled, &filled, 1000) };
+    let consuming = ConsumeBenchSpec { duration_ms: 7500, ..consuming(&door, &filled, &filled, 1000) };
     let round_trip =
-        RoundTripSpec { duration_ms: 9000, ..round_trip(&door, &topic("round"), 100, 1_000_000) };
-    let configurable = configurable(&door, &topic("configurable"), 9000);
+        RoundTripSpec { duration_ms: 7500, ..round_trip(&door, &topic("round"), 100, 1_000_000) };
+    let configurable = configurable(&door, &topic("configurable"), 7500);
     let [paced, full, transactional] =
-        [paced, full, transactional].map(|spec| ProduceBenchSpec { duration_ms: 9000, ..spec });
+        [paced, full, transactional].map(|spec| ProduceBenchSpec { duration_ms: 7500, ..spec });
     let (paced, full, transactional, consuming, round_trip, configurable) = tokio::join!(
         Running::start(&paced),
         Running::start(&full),
