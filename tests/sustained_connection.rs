@@ -1,6 +1,7 @@
 //! SustainedConnection against a real broker: what it opens and uses, what it counts when the broker
 //! freezes or dies, how it ends.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -30,10 +31,10 @@ async fn create(bootstrap: &str, topic: &str) {
     run(&spec).await.ok().unwrap();
 }
 
-/// Four connections of each kind, used every 100 ms, for two seconds.
+/// Four connections of each kind, used every 100 ms, for four seconds.
 fn spec(bootstrap: &str, topic: &str) -> SustainedConnectionSpec {
     SustainedConnectionSpec {
-        duration_ms: 2000,
+        duration_ms: 4000,
         client_node: "node0".to_owned(),
         bootstrap_servers: bootstrap.to_owned(),
         key_generator: Some(PayloadGenerator::Sequential { size: 4, start_offset: 0 }),
@@ -114,26 +115,24 @@ async fn connections_of_all_kinds_are_opened_and_used_at_their_period() {
     let kinds = [status.producers, status.consumers, status.metadata].map(Option::unwrap);
     for kind in kinds {
         assert_eq!((kind.wanted, kind.opened, kind.lost), (4, 4, 0), "{status:?}");
-        // Every 100 ms for two seconds; fewer where the machine is slow, never more.
-        assert!((8..=4 * 20).contains(&kind.refreshed), "{status:?}");
+        // Every 100 ms for four seconds; fewer where the machine is slow, never more.
+        assert!((8..=4 * 40).contains(&kind.refreshed), "{status:?}");
         assert!(kind.answer_time.p50_us > 0, "{status:?}");
     }
     assert_eq!(status.refreshed, kinds.iter().map(|kind| kind.refreshed).sum::<u64>());
     assert!(status.refresh_delay.count >= 12, "{status:?}");
 
-    // One record per use of a producer, in the order of the generators but for neighbours.
+    // One record per use of a producer; what was under way at the end may have arrived or not.
     let found = read_topic(bootstrap, &topic, "read_uncommitted");
-    let mut records: Vec<_> = found.values().flatten().cloned().collect();
-    records.sort_by_key(|(key, _)| u32::from_le_bytes(key.as_deref().unwrap().try_into().unwrap()));
-    let [producers, ..] = kinds;
-    // What was under way at the end may have arrived.
-    assert!((producers.refreshed..=producers.refreshed + 4).contains(&(records.len() as u64)));
-    let (mut keys, mut values) =
-        (spec.key_generator.unwrap().start().unwrap(), spec.value_generator.unwrap().start().unwrap());
-    for (position, (key, value)) in records.iter().enumerate() {
-        assert_eq!(key.as_deref(), keys.at(position as i64, || 0), "key {position}");
-        assert_eq!(value.as_deref(), values.at(position as i64, || 0), "value {position}");
+    let uses = kinds[0].refreshed;
+    let mut values = spec.value_generator.unwrap().start().unwrap();
+    let mut positions = BTreeSet::new();
+    for (key, value) in found.values().flatten() {
+        let position = u32::from_le_bytes(key.as_deref().unwrap().try_into().unwrap());
+        assert!(positions.insert(position) && u64::from(position) < uses + 4, "{position} of {uses}");
+        assert_eq!(value.as_deref(), values.at(position.into(), || 0), "value {position}");
     }
+    assert!((uses..=uses + 4).contains(&(positions.len() as u64)), "{} of {uses}", positions.len());
     // They go to one partition after the other.
     assert!(found.values().all(|records| !records.is_empty()), "{found:?}");
 }
@@ -184,7 +183,9 @@ async fn a_broker_that_freezes_dies_and_comes_back_shows_in_the_counts() {
     let frozen = until(&cluster, &id, |status| open(status) == [0, 0, 0]).await;
     assert!(failed(&frozen).iter().all(|failures| *failures >= 4), "{frozen}");
     let causes: Vec<_> = frozen["errors"].as_object().unwrap().keys().collect();
-    let is_about_time = |cause: &str| cause.contains("imed out") || cause.contains("did not answer");
+    let is_about_time = |cause: &str| {
+        ["imed out", "did not answer", "no acknowledgement"].iter().any(|text| cause.contains(text))
+    };
     assert!(causes.iter().all(|cause| is_about_time(cause)), "{causes:?}");
     kafka.resume().await.unwrap();
     until(&cluster, &id, |status| open(status) == [4, 4, 4]).await;

@@ -330,9 +330,11 @@ impl Worker for SustainedConnectionWorker {
             let (plan, kinds) = (plan.clone(), kinds.clone());
             move |index: usize| Connection::new(plan.clone(), kinds[index], index)
         };
-        let threads = plan.spec.num_threads.max(1) as usize;
+        // No more than can be busy.
+        let threads = plan.spec.num_threads.clamp(1, THREADS_MAX) as usize;
+        let threads = threads.min(kinds.len().max(1));
         let period_ms = plan.spec.refresh_rate_ms.max(1) as u64;
-        let mut maintenance = Maintenance::start(kinds, fresh, threads.min(THREADS_MAX as usize), period_ms)?;
+        let mut maintenance = Maintenance::start(kinds, fresh, threads, period_ms)?;
         let maintained = maintenance.run(&mut book, &ctx.status, &ctx.stop).await;
         // They are open until now; closing takes its time.
         ctx.status.set(book.status());

@@ -1,5 +1,5 @@
 //! Whose turn it is: each connection is used again one period after its last use ended, the most
-//! overdue one first. It owns the connections that no thread has, and the schedule; what came of
+//! overdue one first; a use that was begun goes on before another one begins. It owns the connections that no thread has, and the schedule; what came of
 //! each use it enters in the book.
 
 use std::cmp::Reverse;
@@ -18,8 +18,9 @@ const STATUS_PERIOD: Duration = Duration::from_secs(1);
 /// Connections and their schedule.
 pub(super) struct Maintenance<K: Send + 'static, F> {
     places: Vec<Place<K>>,
-    /// When whose turn is, the earliest first; of those at the same time the first.
-    turns: BinaryHeap<Reverse<(u64, usize)>>,
+    turns: Turns,
+    /// Of those whose use was begun and is not complete.
+    rests: Turns,
     period_ns: u64,
     /// `None` once they are told to end.
     crew: Option<Crew<K>>,
@@ -28,6 +29,9 @@ pub(super) struct Maintenance<K: Send + 'static, F> {
     /// Makes a new one in place of one that is lost.
     fresh: F,
 }
+
+/// When whose turn is, the earliest first; of those at the same time the first.
+type Turns = BinaryHeap<Reverse<(u64, usize)>>;
 
 struct Place<K> {
     kind: Kind,
@@ -74,7 +78,16 @@ impl<K: Keep, F: Fn(usize) -> K> Maintenance<K, F> {
         let places: Vec<_> = kinds.into_iter().enumerate().map(place).collect();
         let turns = (0..places.len()).map(|index| Reverse((0, index))).collect();
         let period_ns = period_ms.saturating_mul(1_000_000);
-        Ok(Maintenance { places, turns, period_ns, crew: Some(crew), idle_threads: threads, watch, fresh })
+        Ok(Maintenance {
+            places,
+            turns,
+            rests: Turns::new(),
+            period_ns,
+            crew: Some(crew),
+            idle_threads: threads,
+            watch,
+            fresh,
+        })
     }
 
     /// Keeps the connections alive until the worker is to stop, and the threads have ended. The
@@ -126,11 +139,8 @@ impl<K: Keep, F: Fn(usize) -> K> Maintenance<K, F> {
     fn hand_out(&mut self, crew: &Crew<K>) {
         let now_ns = self.watch.elapsed_ns();
         while self.idle_threads > 0 {
-            let Some(&Reverse((due_ns, index))) = self.turns.peek() else { return };
-            if due_ns > now_ns {
-                return;
-            }
-            self.turns.pop();
+            let due = due(&mut self.rests, now_ns).or_else(|| due(&mut self.turns, now_ns));
+            let Some(index) = due else { return };
             let keep = self.places[index].keep.take();
             crew.give(index, keep.unwrap_or_else(|| (self.fresh)(index)));
             self.idle_threads -= 1;
@@ -140,10 +150,9 @@ impl<K: Keep, F: Fn(usize) -> K> Maintenance<K, F> {
     /// How long until it is the next one's turn, if a thread is idle then; long if there is none.
     fn pause(&self) -> Duration {
         const LONG: Duration = Duration::from_secs(3600);
-        let next = self.turns.peek().filter(|_| self.idle_threads > 0);
-        next.map_or(LONG, |Reverse((due_ns, _))| {
-            Duration::from_nanos(due_ns.saturating_sub(self.watch.elapsed_ns()))
-        })
+        let next = [&self.turns, &self.rests].into_iter().filter_map(|turns| turns.peek());
+        let next = next.map(|Reverse((due_ns, _))| *due_ns).min().filter(|_| self.idle_threads > 0);
+        next.map_or(LONG, |due_ns| Duration::from_nanos(due_ns.saturating_sub(self.watch.elapsed_ns())))
     }
 
     /// Takes one back, enters what it came to, and says when its next turn is.
@@ -191,9 +200,20 @@ impl<K: Keep, F: Fn(usize) -> K> Maintenance<K, F> {
     }
 
     fn next(&mut self, index: usize, due_ns: u64) {
-        self.places[index].due_ns = due_ns;
-        self.turns.push(Reverse((due_ns, index)));
+        let place = &mut self.places[index];
+        place.due_ns = due_ns;
+        let turns = if place.begun_ns.is_some() { &mut self.rests } else { &mut self.turns };
+        turns.push(Reverse((due_ns, index)));
     }
+}
+
+/// Takes the first one that is due.
+fn due(turns: &mut Turns, now_ns: u64) -> Option<usize> {
+    let Reverse((due_ns, index)) = *turns.peek()?;
+    (due_ns <= now_ns).then(|| {
+        turns.pop();
+        index
+    })
 }
 
 #[cfg(test)]

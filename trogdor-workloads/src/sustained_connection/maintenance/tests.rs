@@ -57,6 +57,10 @@ impl Keep for Fake {
     }
 }
 
+fn rest(pause_ms: u64) -> Step {
+    Step::Answered { opened: true, rest: Some(Duration::from_millis(pause_ms)) }
+}
+
 fn answered(opened: bool) -> Step {
     Step::Answered { opened, rest: None }
 }
@@ -99,10 +103,18 @@ async fn run(
     (diary.entries(), book.status(), result)
 }
 
+#[test]
+fn the_most_overdue_comes_first_and_of_equals_the_first() {
+    let mut turns = Turns::from([(30, 0), (10, 2), (10, 1), (50, 3)].map(Reverse).to_vec());
+    let taken: Vec<_> = std::iter::from_fn(|| due(&mut turns, 40)).collect();
+    assert_eq!((taken, due(&mut turns, 50), due(&mut turns, 50)), (vec![1, 2, 0], Some(3), None));
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn the_most_overdue_connection_is_used_first() {
-    let (entries, status, result) = run(4, 1, 1, 12, |_, _, times| answered(times == 1)).await;
-    assert_eq!(entries[..12], [0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3]);
+async fn connections_are_opened_in_their_order_and_used_again_and_again() {
+    let (entries, _, _) = run(4, 1, 60_000, 4, |_, _, _| answered(true)).await;
+    assert_eq!(entries, [0, 1, 2, 3]);
+    let (entries, status, result) = run(4, 1, 1, 50, |_, _, times| answered(times == 1)).await;
     assert_eq!((result, status.total_producer_connections, status.failed), (Ok(()), 4, 0));
     let producers = status.producers.unwrap();
     assert_eq!((producers.wanted, producers.opened, producers.refreshed), (4, 4, entries.len() as u64));
@@ -155,26 +167,27 @@ async fn a_use_that_fails_closes_a_connection_and_the_next_one_opens_it_again() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_left_of_a_use_comes_after_its_pause_and_keeps_no_thread() {
-    // One thread for both: each begins before either is done.
-    let (entries, status, _) = run(2, 1, 60_000, 4, |diary, _, times| match times {
-        1 => Step::Answered { opened: true, rest: Some(Duration::from_millis(1)) },
-        _ => {
-            diary.wait_for(3);
-            Step::Done
-        }
+async fn what_is_left_of_a_use_keeps_no_thread_and_comes_before_the_next_use() {
+    // Both wait with one thread for what does not come in this test.
+    let (entries, status, _) = run(2, 1, 60_000, 2, |_, _, _| rest(60_000)).await;
+    assert_eq!((entries, status.total_producer_connections, status.refreshed), (vec![0, 1], 2, 0));
+
+    let (entries, status, _) = run(2, 1, 60_000, 4, |_, _, times| match times {
+        1 => rest(0),
+        _ => Step::Done,
     })
     .await;
-    assert_eq!(entries, [0, 1, 0, 1]);
-    assert_eq!((status.total_producer_connections, status.refreshed), (2, 2));
+    assert_eq!((entries, status.total_producer_connections, status.refreshed), (vec![0, 0, 1, 1], 2, 2));
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_opening_takes_as_long_as_all_its_parts_and_what_is_between() {
     let (_, status, _) = run(1, 1, 60_000, 2, |_, _, times| match times {
         1 => Step::Pending(Duration::from_millis(30)),
         _ => answered(true),
     })
     .await;
     assert_eq!((status.refreshed, status.open_time.count), (1, 1));
-    // From the beginning of its use, pause included.
     assert!(status.open_time.max_us >= 30_000, "{status:?}");
 }
 
