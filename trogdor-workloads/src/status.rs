@@ -9,18 +9,22 @@ pub(crate) fn count_cause(causes: &mut BTreeMap<String, u64>, cause: &str) {
     *causes.entry(if known { cause.to_owned() } else { "other".to_owned() }).or_default() += 1;
 }
 
+/// The text, or how it begins if it is long.
+pub(crate) fn shortened(mut text: String) -> String {
+    const CHARS_MAX: usize = 300;
+    if let Some((end, _)) = text.char_indices().nth(CHARS_MAX) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 /// The first warnings, none of them long, and how many more there are.
 pub(crate) fn bounded(mut warnings: Vec<String>) -> Vec<String> {
     const WARNINGS_MAX: usize = 50;
-    const CHARS_MAX: usize = 300;
     let more = warnings.len().saturating_sub(WARNINGS_MAX);
     warnings.truncate(WARNINGS_MAX);
-    for warning in &mut warnings {
-        if let Some((end, _)) = warning.char_indices().nth(CHARS_MAX) {
-            warning.truncate(end);
-            warning.push('…');
-        }
-    }
+    let mut warnings: Vec<_> = warnings.into_iter().map(shortened).collect();
     warnings.extend((more > 0).then(|| format!("… and {more} more")));
     warnings
 }

@@ -97,9 +97,10 @@ impl Book {
         self.by_partition.iter().map(|(_, _, count)| count).sum()
     }
 
-    pub(crate) fn status(&self) -> ConsumerStatus {
+    /// What the status says of it. The names of its partitions take no more than that many bytes.
+    pub(crate) fn status(&self, names_bytes_max: usize) -> ConsumerStatus {
         ConsumerStatus {
-            assigned_partitions: bounded(&self.assigned),
+            assigned_partitions: bounded(&self.assigned, names_bytes_max),
             total_messages_received: self.received,
             total_bytes_received: self.bytes,
             average_message_size_bytes: self.bytes.checked_div(self.received).unwrap_or(0),
@@ -125,9 +126,16 @@ impl Book {
 }
 
 /// The first partitions, and how many more there are: a status is to stay small.
-fn bounded(partitions: &[String]) -> Vec<String> {
+fn bounded(partitions: &[String], bytes_max: usize) -> Vec<String> {
     const SHOWN_MAX: usize = 50;
-    let mut shown: Vec<_> = partitions.iter().take(SHOWN_MAX).cloned().collect();
+    /// What JSON puts around a name: quotation marks and a comma.
+    const AROUND: usize = 3;
+    let mut left = Some(bytes_max);
+    let fits = |name: &&String| {
+        left = left.and_then(|left| left.checked_sub(name.len() + AROUND));
+        left.is_some()
+    };
+    let mut shown: Vec<_> = partitions.iter().take(SHOWN_MAX).take_while(fits).cloned().collect();
     let more = partitions.len() - shown.len();
     shown.extend((more > 0).then(|| format!("… and {more} more")));
     shown

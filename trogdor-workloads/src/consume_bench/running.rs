@@ -18,6 +18,9 @@ use crate::share::{Accepted, ShareFigures};
 /// How many consumers a status shows one by one.
 const CONSUMERS_SHOWN: usize = 20;
 
+/// How much of a status, which is to stay under 64 KiB, goes to names of partitions; all entries have the same part.
+const NAMES_BYTES_MAX: usize = 16 * 1024;
+
 /// How it is known which records were received only once.
 pub(crate) enum Unique {
     /// It is not.
@@ -132,12 +135,14 @@ impl Running {
 
     fn status(&self) -> ConsumeBenchStatus {
         let mut all = Book::new(None);
+        let names_bytes_max = NAMES_BYTES_MAX / (self.books.len().min(CONSUMERS_SHOWN) + 1);
         let mut status = ConsumeBenchStatus::new();
         let (mut early, mut last_trouble) = (None, None);
         for (client_id, book) in &self.books {
             let book = lock(book);
             all.add(&book);
-            let one = book.status();
+            let mut one = book.status(names_bytes_max);
+            one.last_trouble = one.last_trouble.map(crate::status::shortened);
             early = early.or_else(|| one.ended_early.clone());
             last_trouble = last_trouble.or_else(|| one.last_trouble.clone());
             if status.len() < CONSUMERS_SHOWN {
@@ -150,8 +155,13 @@ impl Running {
         let more = self.books.len() - status.len();
         warnings.extend((more > 0).then(|| format!("{more} more consumers are counted in \"all\" only")));
         warnings.extend(all.share.iter().flat_map(ShareFigures::warnings));
-        let merged =
-            ConsumerStatus { unique_messages, warnings, ended_early: early, last_trouble, ..all.status() };
+        let merged = ConsumerStatus {
+            unique_messages,
+            warnings,
+            ended_early: early,
+            last_trouble,
+            ..all.status(names_bytes_max)
+        };
         status.insert(ALL_CONSUMERS.to_owned(), merged);
         status
     }
@@ -172,4 +182,51 @@ impl Running {
 /// A book to write or read in. A consumer that panicked in the middle of it has left it whole enough.
 pub(crate) fn lock(book: &Mutex<Book>) -> MutexGuard<'_, Book> {
     book.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATUS_BYTES_MAX: usize = 64 * 1024;
+
+    fn running(consumers: usize, partitions: usize, topic: &str) -> Running {
+        let mut running = Running::new(Unique::Farthest);
+        for consumer in 0..consumers {
+            let mut book = Book::new(None);
+            book.assigned =
+                (0..partitions).map(|n| format!("{topic}-{}", consumer * partitions + n)).collect();
+            book.last_trouble = Some("€".repeat(1000));
+            running.books.push((format!("consumer.{topic}-{consumer}"), Arc::new(Mutex::new(book))));
+        }
+        running
+    }
+
+    #[test]
+    fn a_status_stays_small_whatever_the_names_are() {
+        for (consumers, partitions) in [(1, 1000), (19, 50), (20, 50), (500, 60)] {
+            let mut running = running(consumers, partitions, &"t".repeat(249));
+            (0..60).for_each(|n| running.warn(format!("{n} {}", "w".repeat(400))));
+            let status = running.status();
+            let bytes = serde_json::to_string(&status).unwrap().len();
+            assert!(bytes < STATUS_BYTES_MAX, "{consumers} consumers: {bytes}");
+            for (name, one) in &status {
+                let names = &one.assigned_partitions;
+                assert!(
+                    names.len() > 2
+                        && names[0].ends_with("t-0") == (name == ALL_CONSUMERS || name.ends_with("-0"))
+                );
+                let of = if name == ALL_CONSUMERS { consumers * partitions } else { partitions };
+                assert_eq!(names.last(), Some(&format!("… and {} more", of - (names.len() - 1))), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_that_fit_are_all_shown() {
+        let status = running(2, 40, "foo").status();
+        let shown = status.values().map(|one| one.assigned_partitions.len());
+        assert_eq!(shown.collect::<Vec<_>>(), [51, 40, 40], "the names of both together are cut at 50");
+        assert_eq!(status[ALL_CONSUMERS].assigned_partitions[50], "… and 30 more");
+    }
 }
