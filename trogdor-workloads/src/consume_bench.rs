@@ -184,7 +184,7 @@ impl TaskSpec for ConsumeBenchSpec {
             ));
         }
         problems.extend(self.record_processor.iter().flat_map(RecordProcessor::problems));
-        match self.consumer_settings("task", 0) {
+        match self.consumer_settings("task", 0, &self.group()) {
             Ok(settings) if settings.ours.reset_by.is_some() => problems.push(
                 "auto.offset.reset=by_duration is not available here; use earliest, latest or none"
                     .to_owned(),
@@ -217,15 +217,32 @@ impl ConsumeBenchSpec {
         }
     }
 
-    fn consumer_settings(&self, task: &str, index: usize) -> Result<Translated, String> {
-        let group = match self.consumer_group.as_str() {
+    /// The group for one more consumer: the given one, or a new one.
+    fn group(&self) -> String {
+        match self.consumer_group.as_str() {
             "" => format!("consume-bench-{}", uuid::Uuid::new_v4()),
             group => group.to_owned(),
+        }
+    }
+
+    /// The settings of all consumers, and whether each has a group of its own: properties may name one, too.
+    fn settings(&self, task: &str) -> Result<(Vec<Translated>, bool), String> {
+        let mut has_own_groups = self.consumer_group.is_empty();
+        let one = |index| {
+            let group = self.group();
+            let translated = self.consumer_settings(task, index, &group)?;
+            has_own_groups &= translated.librdkafka.get("group.id") == Some(&group);
+            Ok(translated)
         };
+        let all = (0..self.consumers()).map(one).collect::<Result<_, String>>()?;
+        Ok((all, has_own_groups))
+    }
+
+    fn consumer_settings(&self, task: &str, index: usize, group: &str) -> Result<Translated, String> {
         let defaults = [
             ("bootstrap.servers", self.bootstrap_servers.clone()),
             ("client.id", format!("consumer.{task}-{index}")),
-            ("group.id", group),
+            ("group.id", group.to_owned()),
             ("auto.offset.reset", "earliest".to_owned()),
             ("max.poll.interval.ms", "100000".to_owned()),
         ];
@@ -294,10 +311,10 @@ impl ConsumeBenchWorker {
 }
 
 fn start(spec: &ConsumeBenchSpec, sources: Vec<Source>, ctx: &WorkerContext) -> Result<Running, String> {
-    let overlapping = spec.consumer_group.is_empty() && !spec.share_partitions;
+    let (settings, has_own_groups) = spec.settings(ctx.task.as_str())?;
+    let overlapping = has_own_groups && !spec.share_partitions;
     let mut running = Running::new(if overlapping { Unique::Farthest } else { Unique::NotKnown });
-    for (index, source) in sources.into_iter().enumerate() {
-        let translated = spec.consumer_settings(ctx.task.as_str(), index)?;
+    for (source, translated) in sources.into_iter().zip(settings) {
         running.note(&translated.notes);
         let ages = spec.record_processor.as_ref().map(RecordProcessor::start);
         let client_id = translated.librdkafka.get("client.id").cloned().unwrap_or_default();
@@ -313,4 +330,33 @@ fn start(spec: &ConsumeBenchSpec, sources: Vec<Source>, ctx: &WorkerContext) -> 
         );
     }
     Ok(running)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn consumers_are_alone_in_their_groups_unless_one_is_named_anywhere() {
+        let spec = ConsumeBenchSpec {
+            bootstrap_servers: "localhost:9092".to_owned(),
+            threads_per_worker: 2,
+            ..ConsumeBenchSpec::default()
+        };
+        let named = |name: &str| JavaProperties::from([(name.to_owned(), "g".to_owned())]);
+        let rows = [
+            (spec.clone(), true),
+            (ConsumeBenchSpec { consumer_group: "g".to_owned(), ..spec.clone() }, false),
+            (ConsumeBenchSpec { consumer_conf: named("group.id"), ..spec.clone() }, false),
+            (ConsumeBenchSpec { common_client_conf: named("group.id"), ..spec.clone() }, false),
+            (ConsumeBenchSpec { consumer_conf: named("librdkafka.group.id"), ..spec }, false),
+        ];
+        for (spec, expected) in rows {
+            let (settings, has_own_groups) = spec.settings("foo").unwrap();
+            assert_eq!(has_own_groups, expected, "{spec:?}");
+            let groups: Vec<_> = settings.iter().map(|one| &one.librdkafka["group.id"]).collect();
+            assert_eq!(groups.len(), 2);
+            assert_eq!(groups[0] != groups[1], expected, "{spec:?}");
+        }
+    }
 }
