@@ -40,7 +40,10 @@ impl Trouble {
     pub(crate) fn is_final(&self) -> bool {
         match self.code {
             Code::Authentication | Code::SSL => !BROKEN_OFF.iter().any(|text| self.reason.contains(text)),
-            _ => self.reason.contains(HTTP) || is_about_certificates(&self.reason),
+            _ => {
+                let reason = &self.reason;
+                reason.contains(HTTP) || is_about_certificates(reason) || is_about_common_ground(reason)
+            }
         }
     }
 
@@ -74,13 +77,16 @@ pub(crate) fn in_plain_words(reason: &str) -> Option<String> {
          ssl.truststore.location and ssl.endpoint.identification.algorithm"
             .to_owned()
     } else if is_about_certificates(reason) {
-        let number = alert(reason).unwrap_or_default();
-        let name = reason.split(": SSL alert number").next().unwrap_or(reason);
-        let name = name.rsplit_once("alert ").map_or("alert", |(_, name)| name);
-        let name = name.split(':').next().unwrap_or(name);
         format!(
-            "it wants a client certificate that it knows, and refused ours or the lack of one ({name}, TLS alert \
-             {number}); look at ssl.keystore.location"
+            "it wants a client certificate that it knows, and refused ours or the lack of one ({}); look at \
+             ssl.keystore.location",
+            named_alert(reason)
+        )
+    } else if is_about_common_ground(reason) {
+        format!(
+            "it shares no version of TLS, or no cipher suite, with this client ({}); look at ssl.enabled.protocols and \
+             ssl.cipher.suites",
+            named_alert(reason)
         )
     } else if reason.contains("not valid in current SASL state") {
         "this listener asks for no login; look at the port and at security.protocol".to_owned()
@@ -91,10 +97,23 @@ pub(crate) fn in_plain_words(reason: &str) -> Option<String> {
     })
 }
 
-/// Whether the other side of a TLS connection ends it for refused, missing, unknown or expired certificates, or for want
-/// of a common ground.
-pub(crate) fn is_about_certificates(reason: &str) -> bool {
-    matches!(alert(reason), Some(40..=49 | 70 | 71 | 116))
+/// Whether the other side of a TLS connection ends it for refused, missing, unknown or expired certificates.
+fn is_about_certificates(reason: &str) -> bool {
+    matches!(alert(reason), Some(41..=49 | 116))
+}
+
+/// Whether it ends it because no version or no cipher suite suits both.
+fn is_about_common_ground(reason: &str) -> bool {
+    matches!(alert(reason), Some(40 | 70 | 71))
+}
+
+/// An alert by its name and number.
+fn named_alert(reason: &str) -> String {
+    let number = alert(reason).unwrap_or_default();
+    let name = reason.split(": SSL alert number").next().unwrap_or(reason);
+    let name = name.rsplit_once("alert ").map_or("alert", |(_, name)| name);
+    let name = name.split(':').next().unwrap_or(name);
+    format!("{name}, TLS alert {number}")
 }
 
 /// The number by which the other side of a TLS connection says why it ends it.

@@ -55,6 +55,33 @@ fn what_cannot_pass_is_told_from_what_can() {
         ),
         (
             Code::SSL,
+            "ssl://127.0.0.1:19963/bootstrap: SSL handshake failed: error:0A000410:SSL routines::sslv3 alert handshake \
+             failure: SSL alert number 40 (after 2ms in state SSL_HANDSHAKE)",
+            Some(
+                "127.0.0.1:19963: it shares no version of TLS, or no cipher suite, with this client (handshake failure, \
+                 TLS alert 40); look at ssl.enabled.protocols and ssl.cipher.suites",
+            ),
+        ),
+        (
+            Code::BrokerTransportFailure,
+            "ssl://127.0.0.1:19963/bootstrap: SSL handshake failed: error:0A00042E:SSL routines::tlsv1 alert protocol \
+             version: SSL alert number 70 (after 2ms in state SSL_HANDSHAKE)",
+            Some(
+                "127.0.0.1:19963: it shares no version of TLS, or no cipher suite, with this client (protocol version, \
+                 TLS alert 70); look at ssl.enabled.protocols and ssl.cipher.suites",
+            ),
+        ),
+        (
+            Code::SSL,
+            "ssl://127.0.0.1:19963/bootstrap: SSL handshake failed: error:0A00042F:SSL routines::tlsv1 alert \
+             insufficient security: SSL alert number 71 (after 2ms in state SSL_HANDSHAKE)",
+            Some(
+                "127.0.0.1:19963: it shares no version of TLS, or no cipher suite, with this client (insufficient \
+                 security, TLS alert 71); look at ssl.enabled.protocols and ssl.cipher.suites",
+            ),
+        ),
+        (
+            Code::SSL,
             "sasl_ssl://127.0.0.1:28164/bootstrap: SSL handshake failed: Disconnected: SSL connection closed by \
              peer: connecting to a PLAINTEXT broker listener? (after 2ms in state SSL_HANDSHAKE)",
             None,
