@@ -105,8 +105,8 @@ impl<'a> Draft<'a> {
             let Some(name) = names::passed_through(given) else { continue };
             if self.role == Role::ShareConsumer {
                 self.note(format!("{given} is ignored: share consumers do not use librdkafka"));
-            } else if names::is_forbidden(name) {
-                self.refuse(format!("{given} is not allowed: it would load or run code on the agent"));
+            } else if let Some(why) = names::why_forbidden(name) {
+                self.refuse(format!("{given} is not allowed: {why}"));
             } else if value.is_empty() {
                 continue;
             } else if names::reaches_shell(name) && !shell::is_safe(value) {

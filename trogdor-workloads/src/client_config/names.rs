@@ -7,9 +7,17 @@ use super::table;
 /// What precedes a name that is meant for librdkafka itself. Java's clients ignore such names as unknown.
 pub(super) const PASS_THROUGH: &str = "librdkafka.";
 
-/// These make librdkafka load or run code, so a spec may not set them on an agent.
-const FORBIDDEN: &[&str] =
-    &["plugin.library.paths", "ssl.engine.location", "ssl.providers", "sasl.kerberos.kinit.cmd"];
+const RUNS_CODE: &str = "it would load or run code on the agent";
+
+/// What a spec may not set, and why.
+const FORBIDDEN: &[(&str, &str)] = &[
+    ("plugin.library.paths", RUNS_CODE),
+    ("ssl.engine.location", RUNS_CODE),
+    ("ssl.providers", RUNS_CODE),
+    ("sasl.kerberos.kinit.cmd", RUNS_CODE),
+    // Taking the mark that librdkafka then puts at the end of a partition counts as taking a record there.
+    ("enable.partition.eof", "it would move consumers, and what they commit, beyond the ends of partitions"),
+];
 
 /// librdkafka writes these into the shell command that renews a Kerberos ticket.
 const IN_SHELL_COMMAND: &[&str] = &["sasl.kerberos.keytab", "sasl.kerberos.principal"];
@@ -34,8 +42,9 @@ pub(super) fn passed_through(name: &str) -> Option<&str> {
     name.strip_prefix(PASS_THROUGH).filter(|rest| !rest.trim().is_empty())
 }
 
-pub(super) fn is_forbidden(librdkafka_name: &str) -> bool {
-    FORBIDDEN.contains(&librdkafka_name)
+/// Why a librdkafka name may not be set; `None` if it may.
+pub(super) fn why_forbidden(librdkafka_name: &str) -> Option<&'static str> {
+    FORBIDDEN.iter().find_map(|(name, why)| (*name == librdkafka_name).then_some(*why))
 }
 
 pub(super) fn reaches_shell(librdkafka_name: &str) -> bool {

@@ -203,6 +203,15 @@ fn librdkafka_names_that_run_code_are_refused() {
 }
 
 #[test]
+fn marks_at_the_end_of_partitions_are_refused() {
+    let name = "librdkafka.enable.partition.eof";
+    let expected = format!(
+        "{name} is not allowed: it would move consumers, and what they commit, beyond the ends of partitions"
+    );
+    assert_eq!(consumer_problem(&[(name, "true")]), expected);
+}
+
+#[test]
 fn without_its_protocol_security_is_not_looked_at() {
     let given = [
         ("security.protocol", "PlainText"),
