@@ -7,6 +7,7 @@ mod consumer;
 mod event;
 mod flusher;
 mod queue;
+mod raw;
 mod reader;
 mod topic;
 
@@ -20,7 +21,6 @@ use rdkafka::bindings::{
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::types::RDKafkaRespErr;
 
 use crate::client_config::SaslCredentials;
 
@@ -78,9 +78,7 @@ pub(crate) fn set_credentials<C: ClientContext>(
 #[expect(unsafe_code, reason = "a look at a C structure")]
 unsafe fn error_code(message: *const rd_kafka_message_t) -> Option<RDKafkaErrorCode> {
     // SAFETY: by the caller; the enum is represented as an i32.
-    let code = unsafe { (&raw const (*message).err).cast::<i32>().read() };
-    (code != 0)
-        .then(|| RDKafkaRespErr::try_from(code).map_or(RDKafkaErrorCode::Unknown, RDKafkaErrorCode::from))
+    raw::error_of(unsafe { (&raw const (*message).err).cast::<i32>().read() })
 }
 
 /// By syslog's numbers.

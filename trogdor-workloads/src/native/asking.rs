@@ -10,11 +10,12 @@ use std::time::Duration;
 use rdkafka::bindings::*;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::types::{RDKafkaRespErr, RDKafkaType};
+use rdkafka::types::RDKafkaType;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::event::{self, Event};
 use super::queue::Queue;
+use super::raw;
 use crate::client_config::Translated;
 use crate::kafka::{client_config, refusal};
 
@@ -125,11 +126,9 @@ impl<C: ClientContext> Asking<C> {
 }
 
 fn answer(event: &Event) -> Result<i64, String> {
-    let pointer = event.as_ptr();
-    // SAFETY: the event is valid; the text lives as long as it does.
-    let (code, text) =
-        unsafe { (rd_kafka_event_error(pointer), CStr::from_ptr(rd_kafka_event_error_string(pointer))) };
-    if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+    if event.error().is_some() {
+        // SAFETY: the event is valid; the text lives as long as it does.
+        let text = unsafe { CStr::from_ptr(rd_kafka_event_error_string(event.as_ptr())) };
         return Err(text.to_string_lossy().into_owned());
     }
     match event.kind() {
@@ -169,10 +168,6 @@ fn end(event: &Event) -> Result<i64, String> {
         0 if offset >= 0 => Ok(offset),
         // librdkafka has no error for that.
         0 => Err("the leader of the partition did not answer".to_owned()),
-        code => {
-            let code =
-                RDKafkaRespErr::try_from(code).map_or(RDKafkaErrorCode::Unknown, RDKafkaErrorCode::from);
-            Err(code.to_string())
-        }
+        code => Err(raw::error_of(code).unwrap_or(RDKafkaErrorCode::Unknown).to_string()),
     }
 }

@@ -22,7 +22,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use self::leaving::Leaving;
 use super::event::Event;
 use super::queue::Queue;
-use super::{error_code, log_level};
+use super::{error_code, log_level, raw};
 use crate::client_config::Translated;
 use crate::kafka::{ClientLog, client_config, refusal};
 use crate::topic_admin::Unanswered;
@@ -102,7 +102,7 @@ impl BatchConsumer {
             list.add_topic_unassigned(topic);
         }
         // SAFETY: client and list are valid and borrowed for the call, which copies the list.
-        check(unsafe { rd_kafka_subscribe(self.client.native_ptr(), list.ptr()) })
+        raw::check(unsafe { raw::rd_kafka_subscribe(self.client.native_ptr(), list.ptr()) })
     }
 
     /// Reads exactly these partitions, each from an offset.
@@ -118,18 +118,15 @@ impl BatchConsumer {
             list.add_partition_offset(topic, partition, offset).map_err(|error| error.to_string())?;
         }
         // SAFETY: as in `subscribe`.
-        check(unsafe { rd_kafka_assign(self.client.native_ptr(), list.ptr()) })
+        raw::check(unsafe { raw::rd_kafka_assign(self.client.native_ptr(), list.ptr()) })
     }
 
     /// The partitions that it reads now.
     pub(crate) fn assignment(&self) -> Vec<(String, i32)> {
         let mut list = ptr::null_mut();
         // SAFETY: the client is valid; the call sets the pointer where it answers "no error".
-        let asked = unsafe { rd_kafka_assignment(self.client.native_ptr(), &mut list) };
-        let Some(list) = NonNull::new(list).filter(|_| asked == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR)
-        else {
-            return Vec::new();
-        };
+        let asked = unsafe { raw::rd_kafka_assignment(self.client.native_ptr(), &mut list) };
+        let Some(list) = NonNull::new(list).filter(|_| asked == 0) else { return Vec::new() };
         // SAFETY: the list is ours, valid, and destroyed once, after its entries were copied; the
         // names of its `cnt` entries end with NUL.
         unsafe {
@@ -149,8 +146,8 @@ impl BatchConsumer {
         let mut list = TopicPartitionList::new();
         list.add_partition(topic, partition);
         // SAFETY: client and list are valid and borrowed for the call, which sets the list's offset.
-        let answer = unsafe { rd_kafka_position(self.client.native_ptr(), list.ptr()) };
-        check(answer).ok()?;
+        let answer = unsafe { raw::rd_kafka_position(self.client.native_ptr(), list.ptr()) };
+        raw::check(answer).ok()?;
         match list.elements().first()?.offset() {
             Offset::Offset(offset) => Some(offset),
             _ => None,
@@ -220,7 +217,8 @@ impl BatchConsumer {
         // stands for all that was taken, and without a callback the answer arrives as an event.
         let answers = unsafe {
             let answers = Queue::own(rd_kafka_queue_new(client)).expect("a new queue is never null");
-            check(rd_kafka_commit_queue(client, ptr::null(), answers.as_ptr(), None, ptr::null_mut()))?;
+            let queue = answers.as_ptr();
+            raw::check(raw::rd_kafka_commit_queue(client, ptr::null(), queue, ptr::null(), ptr::null_mut()))?;
             answers
         };
         let Some(event) = Event::poll(&answers, limit_ms) else {
@@ -228,16 +226,9 @@ impl BatchConsumer {
             return Err(format!("no answer within {limit_ms} ms"));
         };
         match event.error() {
-            RDKafkaErrorCode::NoError | RDKafkaErrorCode::NoOffset => Ok(()),
-            code => Err(code.to_string()),
+            None | Some(RDKafkaErrorCode::NoOffset) => Ok(()),
+            Some(code) => Err(code.to_string()),
         }
-    }
-}
-
-fn check(answer: RDKafkaRespErr) -> Result<(), String> {
-    match RDKafkaErrorCode::from(answer) {
-        RDKafkaErrorCode::NoError => Ok(()),
-        code => Err(code.to_string()),
     }
 }
 
@@ -425,7 +416,7 @@ unsafe extern "C" fn on_error(
     reason: *const c_char,
     context: *mut c_void,
 ) {
-    let code = RDKafkaRespErr::try_from(code).map_or(RDKafkaErrorCode::Unknown, RDKafkaErrorCode::from);
+    let code = raw::error_of(code).unwrap_or(RDKafkaErrorCode::NoError);
     // SAFETY: by the caller; the context lives as long as the client (invariant 3), and is shared.
     let (reason, context) = unsafe { (CStr::from_ptr(reason), &*context.cast::<Context>()) };
     let reason = reason.to_string_lossy().trim().to_owned();

@@ -9,8 +9,8 @@ use rdkafka::bindings::*;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::log_level;
 use super::queue::Queue;
+use super::{log_level, raw};
 
 /// At most this many events are served in one call, so that it ends under any load.
 const EVENTS_MAX: usize = 1000;
@@ -50,9 +50,9 @@ impl Event {
     }
 
     /// What the answer to a request says went wrong.
-    pub(super) fn error(&self) -> RDKafkaErrorCode {
+    pub(super) fn error(&self) -> Option<RDKafkaErrorCode> {
         // SAFETY: any event has a code.
-        RDKafkaErrorCode::from(unsafe { rd_kafka_event_error(self.0.as_ptr()) })
+        raw::error_of(unsafe { raw::rd_kafka_event_error(self.0.as_ptr()) })
     }
 
     /// Passes on what is not about records.
@@ -66,11 +66,10 @@ impl Event {
             }
             RD_KAFKA_EVENT_ERROR => {
                 let event = self.0.as_ptr();
-                // SAFETY: any event has a code and a text for it, which lives as long as the event.
-                let (code, reason) = unsafe {
-                    (rd_kafka_event_error(event), CStr::from_ptr(rd_kafka_event_error_string(event)))
-                };
-                context.error(KafkaError::Global(code.into()), reason.to_string_lossy().trim());
+                // SAFETY: any event has a text for its code, which lives as long as the event.
+                let reason = unsafe { CStr::from_ptr(rd_kafka_event_error_string(event)) };
+                let code = self.error().unwrap_or(RDKafkaErrorCode::NoError);
+                context.error(KafkaError::Global(code), reason.to_string_lossy().trim());
             }
             // Nobody asked for tokens to be refreshed, nor for events of any other kind.
             _ => (),
