@@ -324,7 +324,7 @@ async fn a_broker_that_dies_and_comes_back_costs_no_record() {
         ..spec(broker.bootstrap(), &topic("round-trip"), 10_000)
     };
     // So that sends fail, and are sent again.
-    for (name, value) in [("delivery.timeout.ms", "1500"), ("request.timeout.ms", "1000"), ("linger.ms", "0")]
+    for (name, value) in [("delivery.timeout.ms", "2500"), ("request.timeout.ms", "2000"), ("linger.ms", "0")]
     {
         spec.producer_conf.insert(name.to_owned(), value.to_owned());
     }

@@ -25,7 +25,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use crate::client_config::SaslCredentials;
 
 pub(crate) use asking::Asking;
-pub(crate) use batches::{BatchProducer, Record, TopicNumber};
+pub(crate) use batches::{BatchProducer, Failure, Record, TopicNumber};
 pub(crate) use consumer::{BatchConsumer, Received};
 pub(crate) use event::serve;
 pub(crate) use reader::PartitionReader;

@@ -4,9 +4,14 @@ use std::collections::BTreeMap;
 
 /// Counts a cause of failure. Causes beyond the first twenty are counted together.
 pub(crate) fn count_cause(causes: &mut BTreeMap<String, u64>, cause: &str) {
+    count_causes(causes, cause, 1);
+}
+
+/// Counts a cause of so many failures, in the same way.
+pub(crate) fn count_causes(causes: &mut BTreeMap<String, u64>, cause: &str, count: u64) {
     const CAUSES_MAX: usize = 20;
     let known = causes.contains_key(cause) || causes.len() < CAUSES_MAX;
-    *causes.entry(if known { cause.to_owned() } else { "other".to_owned() }).or_default() += 1;
+    *causes.entry(if known { cause.to_owned() } else { "other".to_owned() }).or_default() += count;
 }
 
 /// The text, or how it begins if it is long.

@@ -31,9 +31,10 @@ pub struct ConfigurableProducerStatus {
     pub in_flight: u64,
     /// Records that certainly were not delivered, or that the library refused.
     pub failed: u64,
-    /// Records whose fate is not known: still in flight when the time to stop was over.
+    /// Records whose fate is not known: still in flight when the time to stop was over, or sent without an
+    /// answer that says whether they were written. The task's error tells the causes.
     pub unknown: u64,
-    /// Failures by cause.
+    /// Failures by cause, those of unknown fate left out.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub errors: BTreeMap<String, u64>,
     /// Key and value bytes of delivered records.

@@ -252,41 +252,25 @@ impl ExactSizeIterator for Outcomes<'_> {
     }
 }
 
-/// What one event says of many records: slots, and why a record was not delivered.
+/// Why a record was not acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) code: RDKafkaErrorCode,
+    /// The record may be in the log all the same: it was sent, and no answer says that it was not written.
+    pub(crate) may_be_there: bool,
+}
+
+/// What one event says of many records: slots, and why a record was not acknowledged.
 pub(crate) struct Reports<'a>(&'a mut Event);
 
 impl Iterator for Reports<'_> {
-    type Item = (usize, Option<RDKafkaErrorCode>);
+    type Item = (usize, Option<Failure>);
 
     fn next(&mut self) -> Option<Self::Item> {
         // SAFETY: the event is valid until it is dropped, and borrowed here.
         let message = unsafe { rd_kafka_event_message_next(self.0.as_ptr()) };
         // SAFETY: what is not null is a message that lives as long as the event.
-        (!message.is_null()).then(|| unsafe { slot_and_error(message) })
-    }
-}
-
-impl<'a> Reports<'a> {
-    /// The same, but a record that a broker may have all the same, because it was sent and there was no answer that
-    /// tells, has the error [`RDKafkaErrorCode::PurgeInflight`], whatever else the client says of it.
-    pub(crate) fn fates(self) -> impl Iterator<Item = (usize, Option<RDKafkaErrorCode>)> + use<'a> {
-        let Reports(event) = self;
-        std::iter::from_fn(move || {
-            // SAFETY: the event is valid until it is dropped, and borrowed here.
-            let message = unsafe { rd_kafka_event_message_next(event.as_ptr()) };
-            if message.is_null() {
-                return None;
-            }
-            // SAFETY: what is not null is a message that lives as long as the event.
-            let ((slot, error), status) =
-                unsafe { (slot_and_error(message), rd_kafka_message_status(message)) };
-            let may_be_there = status == rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED;
-            let error = match error {
-                Some(_) if may_be_there => Some(RDKafkaErrorCode::PurgeInflight),
-                error => error,
-            };
-            Some((slot, error))
-        })
+        (!message.is_null()).then(|| unsafe { slot_and_failure(message) })
     }
 }
 
@@ -295,4 +279,14 @@ impl<'a> Reports<'a> {
 unsafe fn slot_and_error(message: *const rd_kafka_message_t) -> (usize, Option<RDKafkaErrorCode>) {
     // SAFETY: by the caller.
     unsafe { ((*message)._private.addr(), error_code(message)) }
+}
+
+/// # Safety
+/// The message is valid and the client's own, as those of delivery reports are: it tells more of them
+/// than the structure shows.
+unsafe fn slot_and_failure(message: *const rd_kafka_message_t) -> (usize, Option<Failure>) {
+    use rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED as NOT_PERSISTED;
+    // SAFETY: by the caller.
+    let ((slot, code), status) = unsafe { (slot_and_error(message), rd_kafka_message_status(message)) };
+    (slot, code.map(|code| Failure { code, may_be_there: status != NOT_PERSISTED }))
 }

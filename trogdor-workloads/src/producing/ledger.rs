@@ -5,10 +5,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 
@@ -18,13 +19,16 @@ use crate::clock::Stopwatch;
 use crate::generators::WindowCounts;
 use crate::kafka::tells_producer_id;
 use crate::latency::Latencies;
+use crate::native::{BatchProducer, Failure};
 use crate::pace::Pace;
 use crate::readiness::{cause, lost_contact};
-use crate::status::count_cause;
+use crate::status::{count_cause, count_causes};
 use crate::trouble::Troubles;
 
 /// How many intervals a status shows.
 const INTERVALS_SHOWN: usize = 10;
+/// Why the fate of a record is unknown that nobody waits for any more.
+const GIVEN_UP: &str = "no answer by the time they were given up";
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Slot {
@@ -50,7 +54,10 @@ pub(super) struct Ledger {
     pub(super) unknown: u64,
     pub(super) aborted: u64,
     bytes: u64,
+    /// Why records failed.
     causes: BTreeMap<String, u64>,
+    /// Why the fate of records is unknown.
+    doubts: BTreeMap<String, u64>,
     /// The topic of each target, for the causes that are about one.
     topics: Vec<String>,
     /// Whether records were lost that no broker refused.
@@ -89,6 +96,7 @@ impl Ledger {
             aborted: 0,
             bytes: 0,
             causes: BTreeMap::new(),
+            doubts: BTreeMap::new(),
             topics: Vec::new(),
             lost_contact: false,
             service: Latencies::new(),
@@ -161,7 +169,7 @@ impl Ledger {
     }
 
     /// A record that the client refused for good, as it says itself.
-    pub(super) fn refused_by_client(&mut self, code: RDKafkaErrorCode, target: usize) {
+    pub(super) fn refused_by_client(&mut self, code: Code, target: usize) {
         self.handed_over += 1;
         self.count_refusal(code, target);
     }
@@ -169,50 +177,72 @@ impl Ledger {
     /// All that one delivery report of the client says, which arrived at one time.
     pub(super) fn report_all(
         &mut self,
-        reports: impl Iterator<Item = (usize, Option<RDKafkaErrorCode>)>,
+        reports: impl Iterator<Item = (usize, Option<Failure>)>,
         now_ns: u64,
     ) {
-        for (slot, error) in reports {
-            self.report(slot, error, now_ns);
+        for (slot, failure) in reports {
+            self.report(slot, failure, now_ns);
         }
     }
 
-    fn report(&mut self, slot: usize, error: Option<RDKafkaErrorCode>, now_ns: u64) {
-        let Some(Slot { due_ns, sent_ns, bytes, target }) = self.slots.get(slot).copied() else { return };
+    fn report(&mut self, slot: usize, failure: Option<Failure>, now_ns: u64) {
+        let Some(record) = self.slots.get(slot).copied() else { return };
         self.free.push(slot);
-        match error {
-            None => {
-                let service_ns = now_ns.saturating_sub(sent_ns);
-                self.delivered += 1;
-                self.in_transaction.0 += 1;
-                self.in_transaction.1 += bytes;
-                self.bytes += bytes;
-                self.last_ack_ns = now_ns;
-                self.service.record_ns(service_ns);
-                if self.pace == Pace::Unlimited {
-                    self.interval.record_ns(service_ns);
-                } else {
-                    let response_ns = now_ns.saturating_sub(due_ns);
-                    self.response.record_ns(response_ns);
-                    self.interval.record_ns(response_ns);
-                }
-            }
-            Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) if self.aborting => {
+        match failure {
+            None => self.acknowledged(record, now_ns),
+            Some(Failure { code: Code::PurgeQueue | Code::PurgeInflight, .. }) if self.aborting => {
                 self.aborted += 1;
             }
-            Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {
-                self.lost_contact = true;
-                self.unknown += 1;
+            Some(Failure { code: code @ (Code::PurgeQueue | Code::PurgeInflight), .. }) => {
+                self.lost_contact |= lost_contact(code);
+                self.count_doubts(GIVEN_UP, 1);
             }
-            Some(code) => self.count_refusal(code, target),
+            Some(Failure { code, may_be_there: true }) => {
+                self.lost_contact |= lost_contact(code);
+                self.count_doubts(&self.cause(code, record.target), 1);
+            }
+            Some(Failure { code, may_be_there: false }) => self.count_refusal(code, record.target),
         }
     }
 
-    /// A record was not delivered, or refused by the client.
-    fn count_refusal(&mut self, code: RDKafkaErrorCode, target: usize) {
+    fn acknowledged(&mut self, record: Slot, now_ns: u64) {
+        let service_ns = now_ns.saturating_sub(record.sent_ns);
+        self.delivered += 1;
+        self.in_transaction.0 += 1;
+        self.in_transaction.1 += record.bytes;
+        self.bytes += record.bytes;
+        self.last_ack_ns = now_ns;
+        self.service.record_ns(service_ns);
+        if self.pace == Pace::Unlimited {
+            self.interval.record_ns(service_ns);
+        } else {
+            let response_ns = now_ns.saturating_sub(record.due_ns);
+            self.response.record_ns(response_ns);
+            self.interval.record_ns(response_ns);
+        }
+    }
+
+    /// What has no outcome by now will have none.
+    pub(super) fn give_up_the_rest(&mut self) {
+        self.count_doubts(GIVEN_UP, self.in_flight());
+    }
+
+    /// The fate of records is unknown.
+    fn count_doubts(&mut self, cause: &str, records: u64) {
+        self.unknown += records;
+        if records > 0 {
+            count_causes(&mut self.doubts, cause, records);
+        }
+    }
+
+    /// A record was certainly not delivered, or refused by the client.
+    fn count_refusal(&mut self, code: Code, target: usize) {
         self.lost_contact |= lost_contact(code);
-        let cause = cause(code, self.topics.get(target).map(String::as_str));
-        self.count_failure(&cause);
+        self.count_failure(&self.cause(code, target));
+    }
+
+    fn cause(&self, code: Code, target: usize) -> String {
+        cause(code, self.topics.get(target).map(String::as_str))
     }
 
     fn count_failure(&mut self, cause: &str) {
@@ -238,7 +268,8 @@ impl Ledger {
     /// Whether the transaction was committed or aborted is not known, so what was acknowledged in it
     /// may have been delivered or not.
     pub(super) fn transaction_unknown(&mut self) {
-        self.unknown += self.take_back();
+        let records = self.take_back();
+        self.count_doubts("the end of its transaction is not known", records);
     }
 
     /// Takes the open transaction's records out of those that were delivered.
@@ -332,17 +363,16 @@ impl Ledger {
 
     /// Why the task failed, if it did.
     pub(super) fn verdict(&self) -> Result<(), String> {
+        let list = |causes: &BTreeMap<String, u64>| {
+            let causes: Vec<_> = causes.iter().map(|(cause, count)| format!("{count} × {cause}")).collect();
+            causes.join(", ")
+        };
         let mut parts = Vec::new();
         if self.failed > 0 {
-            let causes: Vec<_> =
-                self.causes.iter().map(|(cause, count)| format!("{count} × {cause}")).collect();
-            parts.push(format!("{} were not delivered ({})", self.failed, causes.join(", ")));
+            parts.push(format!("{} were not delivered ({})", self.failed, list(&self.causes)));
         }
         if self.unknown > 0 {
-            parts.push(format!(
-                "the fate of {} is unknown (no answer by the time they were given up)",
-                self.unknown
-            ));
+            parts.push(format!("the fate of {} is unknown ({})", self.unknown, list(&self.doubts)));
         }
         match parts.is_empty() {
             true => Ok(()),
@@ -376,6 +406,14 @@ impl Deliveries {
         self.has_producer_id.load(Ordering::Relaxed)
     }
 
+    /// Enters delivery reports: a report is about all records of a request to a partition.
+    pub(super) fn serve(&self, producer: &BatchProducer<Deliveries>, wait: Duration) {
+        producer.serve(wait, |reports| {
+            let now_ns = self.watch.elapsed_ns();
+            self.ledger().report_all(reports, now_ns);
+        });
+    }
+
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -400,12 +438,14 @@ impl ClientContext for Deliveries {
 impl ProducerContext for Deliveries {
     type DeliveryOpaque = usize;
 
+    /// Reports are served by the event, which tells more of a record. Only those that come while the client
+    /// ends come here: what failed by then may have been written.
     fn delivery(&self, result: &DeliveryResult<'_>, slot: usize) {
-        let error = match result {
-            Ok(_) => None,
-            Err((error, _)) => Some(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown)),
-        };
-        self.ledger().report(slot, error, self.watch.elapsed_ns());
+        let failure = result.as_ref().err().map(|(error, _)| Failure {
+            code: error.rdkafka_error_code().unwrap_or(Code::Unknown),
+            may_be_there: true,
+        });
+        self.ledger().report(slot, failure, self.watch.elapsed_ns());
     }
 }
 

@@ -346,7 +346,7 @@ impl Sender<'_> {
                 return Ok(true);
             }
             self.publisher.publish_if_due(&self.deliveries, schedule, sent_ns);
-            self.producer.poll(Duration::from_millis(1));
+            self.deliveries.serve(&self.producer, Duration::from_millis(1));
         }
     }
 
@@ -367,3 +367,6 @@ impl Sender<'_> {
 fn no_room(bytes: u64, max_block_ms: u64) -> String {
     format!("Failed to allocate {bytes} bytes within the configured max blocking time {max_block_ms} ms.")
 }
+
+#[cfg(test)]
+mod tests;

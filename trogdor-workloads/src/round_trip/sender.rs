@@ -269,7 +269,7 @@ impl Sender<'_> {
                 free.push(slot);
                 match error {
                     None => result = result.and(job.book.acknowledge(&mut sent, attempt.index)),
-                    Some(code) => failed.push((attempt, code)),
+                    Some(failure) => failed.push((attempt, failure.code)),
                 }
             }
         });

@@ -38,9 +38,19 @@ fn deliver(ledger: &mut Ledger, due_ns: u64, sent_ns: u64, acknowledged_ns: u64)
     ledger.report(slot, None, acknowledged_ns);
 }
 
-fn fail(ledger: &mut Ledger, code: RDKafkaErrorCode, now_ns: u64) {
+/// A report of a record that was certainly not written.
+fn lost(code: Code) -> Option<Failure> {
+    Some(Failure { code, may_be_there: false })
+}
+
+/// A report of a record that may have been written.
+fn doubtful(code: Code) -> Option<Failure> {
+    Some(Failure { code, may_be_there: true })
+}
+
+fn fail(ledger: &mut Ledger, code: Code, now_ns: u64) {
     let slot = hand_over(ledger, 0, 0);
-    ledger.report(slot, Some(code), now_ns);
+    ledger.report(slot, lost(code), now_ns);
 }
 
 /// Percentiles are kept to three digits.
@@ -64,7 +74,6 @@ fn sums(status: &ProduceBenchStatus) -> Sums {
 
 #[test]
 fn the_book_balances_after_every_entry() {
-    use RDKafkaErrorCode as Code;
     type Entry = fn(&mut Ledger);
     // Slots are given out from 0 and the one that was freed last first.
     let entries: &[(&str, Entry, Sums)] = &[
@@ -76,9 +85,9 @@ fn the_book_balances_after_every_entry() {
         ("acknowledged", |book| book.report(0, None, MS), [2, 1, 1, 0, 0, 0]),
         ("unknown slot", |book| book.report(SLOTS, None, MS), [2, 1, 1, 0, 0, 0]),
         ("open", open, [3, 1, 1, 0, 1, 0]),
-        ("failed", |book| book.report(0, Some(Code::MessageTimedOut), MS), [3, 1, 2, 0, 0, 0]),
+        ("failed", |book| book.report(0, lost(Code::MessageTimedOut), MS), [3, 1, 2, 0, 0, 0]),
         ("open", open, [4, 1, 2, 0, 1, 0]),
-        ("purged", |book| book.report(0, Some(Code::PurgeInflight), MS), [4, 1, 2, 1, 0, 0]),
+        ("purged", |book| book.report(0, doubtful(Code::PurgeInflight), MS), [4, 1, 2, 1, 0, 0]),
         ("begin", Ledger::transaction_begun, [4, 1, 2, 1, 0, 0]),
         ("open", open, [5, 1, 2, 1, 1, 0]),
         ("acknowledged", |book| book.report(0, None, MS), [5, 2, 2, 1, 0, 0]),
@@ -89,8 +98,8 @@ fn the_book_balances_after_every_entry() {
         ("open", open, [8, 2, 2, 1, 3, 0]),
         ("acknowledged", |book| book.report(1, None, MS), [8, 3, 2, 1, 2, 0]),
         ("aborting", |book| book.aborting = true, [8, 3, 2, 1, 2, 0]),
-        ("purged", |book| book.report(0, Some(Code::PurgeQueue), MS), [8, 3, 2, 1, 1, 1]),
-        ("failed", |book| book.report(2, Some(Code::MessageTimedOut), MS), [8, 3, 3, 1, 0, 1]),
+        ("purged", |book| book.report(0, lost(Code::PurgeQueue), MS), [8, 3, 2, 1, 1, 1]),
+        ("failed", |book| book.report(2, lost(Code::MessageTimedOut), MS), [8, 3, 3, 1, 0, 1]),
         ("abort", Ledger::transaction_aborted, [8, 2, 3, 1, 0, 2]),
         ("abort again", Ledger::transaction_aborted, [8, 2, 3, 1, 0, 2]),
         ("aborted", |book| book.aborting = false, [8, 2, 3, 1, 0, 2]),
@@ -161,11 +170,11 @@ fn failures_enter_no_latency() {
     let mut book = paced();
     deliver(&mut book, 0, 0, MS);
     let before = book.status();
-    fail(&mut book, RDKafkaErrorCode::MessageTimedOut, 120 * SECOND);
-    fail(&mut book, RDKafkaErrorCode::PurgeInflight, 120 * SECOND);
+    fail(&mut book, Code::MessageTimedOut, 120 * SECOND);
+    fail(&mut book, Code::PurgeInflight, 120 * SECOND);
     book.refused("too large");
     book.aborting = true;
-    fail(&mut book, RDKafkaErrorCode::PurgeQueue, 120 * SECOND);
+    fail(&mut book, Code::PurgeQueue, 120 * SECOND);
     let after = book.status();
     assert_eq!(sums(&after), [5, 1, 2, 1, 0, 1]);
     assert_eq!((after.service_time, after.response_time), (before.service_time, before.response_time));
@@ -180,7 +189,7 @@ fn failures_enter_no_latency() {
 
 #[test]
 fn what_is_purged_was_aborted_during_an_abort_and_is_unknown_at_any_other_time() {
-    for code in [RDKafkaErrorCode::PurgeQueue, RDKafkaErrorCode::PurgeInflight] {
+    for code in [Code::PurgeQueue, Code::PurgeInflight] {
         let mut book = paced();
         fail(&mut book, code, MS);
         assert_eq!(sums(&book.status()), [1, 0, 0, 1, 0, 0]);
@@ -198,6 +207,30 @@ fn what_is_purged_was_aborted_during_an_abort_and_is_unknown_at_any_other_time()
 }
 
 #[test]
+fn what_may_have_been_written_is_unknown_whatever_its_error() {
+    let mut book = paced();
+    book.name_topics(std::iter::once("foo".to_owned()));
+    for code in [Code::MessageTimedOut, Code::MessageTimedOut, Code::NotEnoughReplicasAfterAppend] {
+        let slot = hand_over(&mut book, 0, 0);
+        book.report(slot, doubtful(code), MS);
+    }
+    fail(&mut book, Code::MessageTimedOut, MS);
+    open(&mut book);
+    book.give_up_the_rest();
+    assert_eq!(sums(&book.status()), [5, 0, 1, 4, 0, 0]);
+    // Causes are those of failures; the verdict tells the others.
+    assert_eq!(book.status().errors.values().sum::<u64>(), 1);
+    let timed_out = Code::MessageTimedOut;
+    let expected = format!(
+        "of 5 messages 1 were not delivered (1 × {timed_out}) and the fate of 4 is unknown \
+         (2 × {timed_out}, 1 × no answer by the time they were given up, 1 × topic \"foo\": {})",
+        Code::NotEnoughReplicasAfterAppend
+    );
+    assert_eq!(book.verdict(), Err(expected));
+    assert!(book.lost_contact);
+}
+
+#[test]
 fn the_last_ten_intervals_tell_what_happened_in_each() {
     let mut book = paced();
     for number in 0..12 {
@@ -207,7 +240,7 @@ fn the_last_ten_intervals_tell_what_happened_in_each() {
         }
         deliver(&mut book, start_ns, start_ns, start_ns + (number + 1) * 20 * MS);
         if number % 2 == 1 {
-            fail(&mut book, RDKafkaErrorCode::MessageTimedOut, start_ns);
+            fail(&mut book, Code::MessageTimedOut, start_ns);
         }
         book.end_interval(start_ns + SECOND);
     }
@@ -299,7 +332,7 @@ fn the_verdict_names_every_cause_and_what_is_not_known() {
     assert_eq!(book.verdict(), Ok(()));
     book.refused("too large");
     book.refused("too large");
-    fail(&mut book, RDKafkaErrorCode::PurgeQueue, MS);
+    fail(&mut book, Code::PurgeQueue, MS);
     let verdict = book.verdict().unwrap_err();
     let start = "of 4 messages 2 were not delivered (2 × too large) and the fate of 1 is unknown (";
     assert!(verdict.starts_with(start), "{verdict}");

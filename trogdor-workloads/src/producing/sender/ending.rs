@@ -37,12 +37,8 @@ impl Sender<'_> {
         });
     }
 
-    /// Enters delivery reports: a report is about all records of a request to a partition.
     pub(super) fn serve(&self, wait: Duration) {
-        self.producer.serve(wait, |reports| {
-            let now_ns = self.watch.elapsed_ns();
-            self.deliveries.ledger().report_all(reports.fates(), now_ns);
-        });
+        self.deliveries.serve(&self.producer, wait);
     }
 
     /// Waits for what is in flight; what is left then is given up, and its fate unknown.
@@ -62,8 +58,6 @@ impl Sender<'_> {
         while self.deliveries.ledger().in_flight() > 0 && self.watch.elapsed_ns() - since_ns < LIMIT_NS {
             self.serve(Duration::from_millis(1));
         }
-        let mut ledger = self.deliveries.ledger();
-        let left = ledger.in_flight();
-        ledger.unknown += left;
+        self.deliveries.ledger().give_up_the_rest();
     }
 }

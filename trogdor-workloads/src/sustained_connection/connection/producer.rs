@@ -72,7 +72,7 @@ impl Producer {
                     self.since = None;
                     return Ok(Progress::Answered { rest: None });
                 }
-                Some(Some(code)) => return Err(self.troubles().explain(code.to_string()).into()),
+                Some(Some(failure)) => return Err(self.troubles().explain(failure.code.to_string()).into()),
                 None => self.troubles().check()?,
             }
             let waited = Duration::from_nanos(since.elapsed_ns());

@@ -1,0 +1,84 @@
+//! Whole runs against a broker that answers as it is told: what is made of answers that come late, or
+//! that say little.
+
+use std::sync::Arc;
+
+use rdkafka::bindings::rd_kafka_resp_err_t as Answer;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::RDKafkaApiKey;
+use trogdor_core::{StatusBoard, WorkerId};
+
+use super::*;
+use crate::client_config::JavaProperties;
+use crate::generators::{ConstantPayload, PayloadGenerator};
+use crate::pace::Pace;
+use crate::producing::{ProduceBenchStatus, bootstrap, producer_settings};
+
+type Broker = MockCluster<'static, DefaultProducerContext>;
+
+/// One broker with the topic "foo" of one partition.
+fn broker() -> Broker {
+    let broker = MockCluster::new(1).unwrap();
+    broker.create_topic("foo", 1, 1).unwrap();
+    broker
+}
+
+/// A job of so many records as fast as they are taken.
+fn job(broker: &Broker, messages_max: u64, conf: &[(&str, &str)]) -> Job {
+    let own = conf.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let defaults = bootstrap(&broker.bootstrap_servers());
+    Job {
+        translated: producer_settings(&defaults, &JavaProperties::new(), &own).unwrap(),
+        targets: vec![Target { topic: "foo".to_owned(), partition: Some(0) }],
+        schedule: Schedule::Pace(Pace::Unlimited),
+        messages_max,
+        keys: PayloadGenerator::Null.start().unwrap(),
+        values: PayloadGenerator::Constant(ConstantPayload::new(100, vec![7])).start().unwrap(),
+        is_value_constant: true,
+        transactions: None,
+        flushes: None,
+        flushes_in_pauses: false,
+        grace: Duration::from_secs(30),
+        warnings: Vec::new(),
+        tell: |slot, snapshot| slot.set(snapshot.status),
+    }
+}
+
+/// Runs a job and gives its end and its last status.
+fn run(job: Job, flag: &StopFlag) -> (Result<u64, String>, ProduceBenchStatus) {
+    let board = Arc::<StatusBoard>::default();
+    let result = send(job, flag, &StatusSlot::new(WorkerId(1), board.clone()));
+    let status = board.take().remove(&WorkerId(1)).expect("the last status is always published");
+    (result, serde_json::from_value(status).unwrap())
+}
+
+/// Handed over, delivered, failed, unknown, aborted; nothing is in flight.
+fn sums(status: &ProduceBenchStatus) -> [u64; 5] {
+    assert_eq!(status.in_flight, 0, "{status:?}");
+    [status.handed_over, status.total_sent, status.failed, status.unknown, status.messages_aborted]
+}
+
+/// Neither tries again nor in order.
+const ONCE: [(&str, &str); 2] = [("retries", "0"), ("enable.idempotence", "false")];
+
+#[test]
+fn an_answer_that_leaves_open_whether_a_record_was_written_makes_its_fate_unknown() {
+    for (answer, expected) in [
+        (Answer::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT, [1, 0, 0, 1, 0]),
+        (Answer::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND, [1, 0, 0, 1, 0]),
+        (Answer::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS, [1, 0, 1, 0, 0]),
+        (Answer::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, [1, 0, 1, 0, 0]),
+    ] {
+        // At full rate, and record by record.
+        for pace in [Pace::Unlimited, Pace::PerSecond(1000)] {
+            let broker = broker();
+            broker.request_errors(RDKafkaApiKey::Produce, &[answer]);
+            let job = Job { schedule: Schedule::Pace(pace), ..job(&broker, 1, &ONCE) };
+            let (result, status) = run(job, &StopFlag::default());
+            assert_eq!(sums(&status), expected, "{answer:?} {pace:?}: {result:?}");
+            let cause = RDKafkaErrorCode::from(answer).to_string();
+            assert!(result.unwrap_err().contains(&cause), "{cause}");
+        }
+    }
+}
