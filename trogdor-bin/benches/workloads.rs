@@ -30,9 +30,8 @@ const TOPIC: &str = "bench";
 /// What is read; filled once.
 const FILLED: &str = "filled";
 const PARTITIONS: u32 = 10;
-/// The original's RoundTrip has a buffer of 64 KiB, so it is fastest with few partitions.
-const ROUND_TRIP: &str = "round-trip";
-const ROUND_TRIP_PARTITIONS: u32 = 2;
+/// Two topics, of two partitions each unless told otherwise, as in the example that comes with Kafka.
+const ROUND_TRIP: &str = "round-trip[0-1]";
 /// How long tasks without a number of records run.
 const DURATION_MS: u64 = 10_000;
 /// Longer than any task takes.
@@ -56,6 +55,9 @@ struct Args {
     /// Records per run
     #[arg(long, default_value_t = 1_000_000)]
     records: u64,
+    /// Partitions of each of the two topics of RoundTrip; the original has a buffer of 64 KiB for all
+    #[arg(long, default_value_t = 2)]
+    round_trip_partitions: u32,
     /// Workloads, all unless some are named
     names: Vec<String>,
     /// Given by `cargo bench`
@@ -67,7 +69,7 @@ struct Args {
 #[derive(Debug, Clone, Copy)]
 struct Workload {
     name: &'static str,
-    spec: fn(&str, u64) -> Value,
+    spec: fn(&str, &Args) -> Value,
     /// How many records, or connections, its status tells of.
     count: fn(&Value) -> Option<u64>,
     /// Whether the end is when the process is idle.
@@ -98,7 +100,7 @@ async fn main() -> Result<(), Failure> {
     let kafka = kafka.config("log.initial.task.delay.ms", "1000");
     let kafka = kafka.config("log.retention.check.interval.ms", "1000").start().await?;
     let java = Maker::Java(JavaTrogdor::fetch().await?.c2(true));
-    prepare(&kafka, args.records).await?;
+    prepare(&kafka, &args).await?;
     println!("one broker {VERSION} on this machine, topics of {PARTITIONS} partitions, replication factor 1");
     println!("{} records per run, {} rounds after a warm-up", args.records, args.pairs);
     let is_wanted =
@@ -109,7 +111,7 @@ async fn main() -> Result<(), Failure> {
         let mut rows = [Row::default(), Row::default()];
         for round in 0..=args.pairs {
             for ((agent, row), maker) in agents.iter().zip(&mut rows).zip(makers) {
-                let run = workload.run(agent, kafka.bootstrap(), args.records, round).await?;
+                let run = workload.run(agent, kafka.bootstrap(), &args, round).await?;
                 eprintln!("round {round}: {}, {}: {run:?}", workload.name, maker.name());
                 if round > 0 {
                     row.add(&run);
@@ -122,13 +124,14 @@ async fn main() -> Result<(), Failure> {
 }
 
 /// Makes the topics, so that nobody's figures are those of making them, and fills one.
-async fn prepare(kafka: &Kafka, records: u64) -> Result<(), Failure> {
+async fn prepare(kafka: &Kafka, args: &Args) -> Result<(), Failure> {
     let agent = Maker::Ours.start().await?;
     let [produce, ..] = WORKLOADS;
-    Workload { spec: fill, ..produce }.run(&agent, kafka.bootstrap(), records, 0).await?;
-    produce.run(&agent, kafka.bootstrap(), 10, 1).await?;
+    Workload { spec: fill, ..produce }.run(&agent, kafka.bootstrap(), args, 0).await?;
+    let few = Args { records: 10, names: Vec::new(), ..*args };
+    produce.run(&agent, kafka.bootstrap(), &few, 1).await?;
     let there_and_back = Workload { spec: round_trip, count: total_returned, ..produce };
-    there_and_back.run(&agent, kafka.bootstrap(), 10, 2).await.map(drop)
+    there_and_back.run(&agent, kafka.bootstrap(), &few, 2).await.map(drop)
 }
 
 /// What one run came to.
@@ -141,9 +144,9 @@ struct Run {
 
 impl Workload {
     /// Runs it once.
-    async fn run(&self, agent: &Agent, bootstrap: &str, records: u64, round: u32) -> Result<Run, Failure> {
+    async fn run(&self, agent: &Agent, bootstrap: &str, args: &Args, round: u32) -> Result<Run, Failure> {
         let worker_id = WorkerId(i64::from(round));
-        let mut spec = (self.spec)(bootstrap, records);
+        let mut spec = (self.spec)(bootstrap, args);
         spec["startMs"] = json!(now_ms());
         let spec = Spec::from(spec);
         let task_id = TaskId::from(format!("{}-{round}", self.name));
@@ -222,7 +225,7 @@ fn short_lived(name: &str, partitions: u32) -> Value {
     )
 }
 
-fn produce_bench(bootstrap: &str, records: u64) -> Value {
+fn produce_bench(bootstrap: &str, args: &Args) -> Value {
     json!({
         "class": "org.apache.kafka.trogdor.workload.ProduceBenchSpec",
         "durationMs": LIMIT.as_millis() as u64,
@@ -230,18 +233,18 @@ fn produce_bench(bootstrap: &str, records: u64) -> Value {
         "bootstrapServers": bootstrap,
         "targetMessagesPerSec": 10_000_000,
         "skipFlush": true,
-        "maxMessages": records,
+        "maxMessages": args.records,
         "activeTopics": short_lived(TOPIC, PARTITIONS),
     })
 }
 
-fn fill(bootstrap: &str, records: u64) -> Value {
-    let mut spec = produce_bench(bootstrap, records);
+fn fill(bootstrap: &str, args: &Args) -> Value {
+    let mut spec = produce_bench(bootstrap, args);
     spec["activeTopics"] = topic(FILLED, PARTITIONS, json!({}));
     spec
 }
 
-fn configurable_producer(bootstrap: &str, _: u64) -> Value {
+fn configurable_producer(bootstrap: &str, _: &Args) -> Value {
     json!({
         "class": "org.apache.kafka.trogdor.workload.ConfigurableProducerSpec",
         "durationMs": DURATION_MS,
@@ -255,30 +258,30 @@ fn configurable_producer(bootstrap: &str, _: u64) -> Value {
     })
 }
 
-fn consume_bench(bootstrap: &str, records: u64) -> Value {
+fn consume_bench(bootstrap: &str, args: &Args) -> Value {
     json!({
         "class": "org.apache.kafka.trogdor.workload.ConsumeBenchSpec",
         "durationMs": LIMIT.as_millis() as u64,
         "consumerNode": "node0",
         "bootstrapServers": bootstrap,
-        "maxMessages": records,
+        "maxMessages": args.records,
         "activeTopics": [FILLED],
     })
 }
 
-fn round_trip(bootstrap: &str, records: u64) -> Value {
+fn round_trip(bootstrap: &str, args: &Args) -> Value {
     json!({
         "class": "org.apache.kafka.trogdor.workload.RoundTripWorkloadSpec",
         "durationMs": LIMIT.as_millis() as u64,
         "clientNode": "node0",
         "bootstrapServers": bootstrap,
         "targetMessagesPerSec": 10_000_000,
-        "maxMessages": records,
-        "activeTopics": short_lived(ROUND_TRIP, ROUND_TRIP_PARTITIONS),
+        "maxMessages": args.records,
+        "activeTopics": short_lived(ROUND_TRIP, args.round_trip_partitions),
     })
 }
 
-fn connection_stress(bootstrap: &str, _: u64) -> Value {
+fn connection_stress(bootstrap: &str, _: &Args) -> Value {
     json!({
         "class": "org.apache.kafka.trogdor.workload.ConnectionStressSpec",
         "durationMs": DURATION_MS,
