@@ -10,6 +10,9 @@ pub(crate) fn count_cause(causes: &mut BTreeMap<String, u64>, cause: &str) {
 /// Counts a cause of so many failures, in the same way.
 pub(crate) fn count_causes(causes: &mut BTreeMap<String, u64>, cause: &str, count: u64) {
     const CAUSES_MAX: usize = 20;
+    if count == 0 {
+        return;
+    }
     let known = causes.contains_key(cause) || causes.len() < CAUSES_MAX;
     *causes.entry(if known { cause.to_owned() } else { "other".to_owned() }).or_default() += count;
 }

@@ -22,7 +22,7 @@ use crate::latency::Latencies;
 use crate::native::{BatchProducer, Failure};
 use crate::pace::Pace;
 use crate::readiness::{cause, lost_contact};
-use crate::status::{count_cause, count_causes};
+use crate::status::count_causes;
 use crate::trouble::Troubles;
 
 /// How many intervals a status shows.
@@ -37,6 +37,18 @@ struct Slot {
     bytes: u64,
     /// Which of the targets' topics it goes to.
     target: usize,
+}
+
+/// What a transaction puts into the sums and its end may take out again.
+#[derive(Debug, Default)]
+struct Transaction {
+    /// Records, and their bytes, that were acknowledged.
+    delivered: u64,
+    bytes: u64,
+    /// Those that the client dropped before they were sent; they count as aborted.
+    dropped: u64,
+    /// Those that were sent without an answer that tells their fate; they count as unknown.
+    doubtful: u64,
 }
 
 /// The book.
@@ -73,11 +85,11 @@ pub(super) struct Ledger {
     intervals: VecDeque<Interval>,
     first_due_ns: u64,
     last_ack_ns: u64,
-    /// Records, and their bytes, delivered in the open transaction.
-    in_transaction: (u64, u64),
+    /// What the open transaction has put into the sums so far.
+    transaction: Option<Transaction>,
     begun: bool,
-    /// An abort is under way: what is purged now was aborted.
-    pub(super) aborting: bool,
+    /// Nobody waits for answers any more: the client is told to drop what it still has.
+    pub(super) given_up: bool,
     pub(super) committed: u64,
     pub(super) transactions_aborted: u64,
 }
@@ -108,9 +120,9 @@ impl Ledger {
             intervals: VecDeque::with_capacity(INTERVALS_SHOWN + 1),
             first_due_ns: 0,
             last_ack_ns: 0,
-            in_transaction: (0, 0),
+            transaction: None,
             begun: false,
-            aborting: false,
+            given_up: false,
             committed: 0,
             transactions_aborted: 0,
         }
@@ -165,7 +177,7 @@ impl Ledger {
     /// A record that the client refused for good.
     pub(super) fn refused(&mut self, cause: &str) {
         self.handed_over += 1;
-        self.count_failure(cause);
+        self.count_failures(cause, 1);
     }
 
     /// A record that the client refused for good, as it says itself.
@@ -190,16 +202,13 @@ impl Ledger {
         self.free.push(slot);
         match failure {
             None => self.acknowledged(record, now_ns),
-            Some(Failure { code: Code::PurgeQueue | Code::PurgeInflight, .. }) if self.aborting => {
-                self.aborted += 1;
-            }
+            Some(Failure { code: Code::PurgeQueue, may_be_there: false }) if !self.given_up => self.dropped(),
             Some(Failure { code: code @ (Code::PurgeQueue | Code::PurgeInflight), .. }) => {
-                self.lost_contact |= lost_contact(code);
-                self.count_doubts(GIVEN_UP, 1);
+                self.doubtful(code, GIVEN_UP);
             }
             Some(Failure { code, may_be_there: true }) => {
-                self.lost_contact |= lost_contact(code);
-                self.count_doubts(&self.cause(code, record.target), 1);
+                let cause = self.cause(code, record.target);
+                self.doubtful(code, &cause);
             }
             Some(Failure { code, may_be_there: false }) => self.count_refusal(code, record.target),
         }
@@ -208,9 +217,11 @@ impl Ledger {
     fn acknowledged(&mut self, record: Slot, now_ns: u64) {
         let service_ns = now_ns.saturating_sub(record.sent_ns);
         self.delivered += 1;
-        self.in_transaction.0 += 1;
-        self.in_transaction.1 += record.bytes;
         self.bytes += record.bytes;
+        if let Some(transaction) = &mut self.transaction {
+            transaction.delivered += 1;
+            transaction.bytes += record.bytes;
+        }
         self.last_ack_ns = now_ns;
         self.service.record_ns(service_ns);
         if self.pace == Pace::Unlimited {
@@ -222,6 +233,27 @@ impl Ledger {
         }
     }
 
+    /// The client dropped a record that it never sent: for an abort, or by itself after an error that
+    /// nothing can follow.
+    fn dropped(&mut self) {
+        match &mut self.transaction {
+            Some(transaction) => {
+                transaction.dropped += 1;
+                self.aborted += 1;
+            }
+            None => self.count_failures(&Code::PurgeQueue.to_string(), 1),
+        }
+    }
+
+    /// Only the end of a transaction can tell the fate of the record.
+    fn doubtful(&mut self, code: Code, cause: &str) {
+        self.lost_contact |= lost_contact(code);
+        self.count_doubts(cause, 1);
+        if let Some(transaction) = &mut self.transaction {
+            transaction.doubtful += 1;
+        }
+    }
+
     /// What has no outcome by now will have none.
     pub(super) fn give_up_the_rest(&mut self) {
         self.count_doubts(GIVEN_UP, self.in_flight());
@@ -230,54 +262,58 @@ impl Ledger {
     /// The fate of records is unknown.
     fn count_doubts(&mut self, cause: &str, records: u64) {
         self.unknown += records;
-        if records > 0 {
-            count_causes(&mut self.doubts, cause, records);
-        }
+        count_causes(&mut self.doubts, cause, records);
     }
 
     /// A record was certainly not delivered, or refused by the client.
     fn count_refusal(&mut self, code: Code, target: usize) {
         self.lost_contact |= lost_contact(code);
-        self.count_failure(&self.cause(code, target));
+        self.count_failures(&self.cause(code, target), 1);
     }
 
     fn cause(&self, code: Code, target: usize) -> String {
         cause(code, self.topics.get(target).map(String::as_str))
     }
 
-    fn count_failure(&mut self, cause: &str) {
-        self.failed += 1;
-        count_cause(&mut self.causes, cause);
+    fn count_failures(&mut self, cause: &str, records: u64) {
+        self.failed += records;
+        count_causes(&mut self.causes, cause, records);
     }
 
     pub(super) fn transaction_begun(&mut self) {
-        self.in_transaction = (0, 0);
+        self.transaction = Some(Transaction::default());
     }
 
     pub(super) fn transaction_committed(&mut self) {
         self.committed += 1;
-        self.in_transaction = (0, 0);
+        self.transaction = None;
     }
 
-    /// What was acknowledged in the transaction was not delivered after all.
+    /// What was acknowledged in the transaction was not delivered after all, nor was what might have been.
     pub(super) fn transaction_aborted(&mut self) {
         self.transactions_aborted += 1;
-        self.aborted += self.take_back();
+        let transaction = self.take_back();
+        self.aborted += transaction.delivered + transaction.doubtful;
+        self.unknown -= transaction.doubtful;
+        // None is from before: a transaction with any is never committed.
+        self.doubts.clear();
     }
 
     /// Whether the transaction was committed or aborted is not known, so what was acknowledged in it
-    /// may have been delivered or not.
+    /// may have been delivered or not. What was never sent was not.
     pub(super) fn transaction_unknown(&mut self) {
-        let records = self.take_back();
-        self.count_doubts("the end of its transaction is not known", records);
+        let transaction = self.take_back();
+        self.count_doubts("the end of their transaction is not known", transaction.delivered);
+        self.aborted -= transaction.dropped;
+        self.count_failures(&Code::PurgeQueue.to_string(), transaction.dropped);
     }
 
-    /// Takes the open transaction's records out of those that were delivered.
-    fn take_back(&mut self) -> u64 {
-        let (records, bytes) = std::mem::take(&mut self.in_transaction);
-        self.delivered -= records;
-        self.bytes -= bytes;
-        records
+    /// Closes the transaction, and takes its records out of those that were delivered.
+    fn take_back(&mut self) -> Transaction {
+        let transaction = self.transaction.take().unwrap_or_default();
+        self.delivered -= transaction.delivered;
+        self.bytes -= transaction.bytes;
+        transaction
     }
 
     pub(super) fn in_flight(&self) -> u64 {

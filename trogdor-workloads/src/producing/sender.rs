@@ -299,7 +299,8 @@ impl Sender<'_> {
     }
 
     /// Hands one record over; false if the loop was told to stop while the client had no room for
-    /// it. Only a fatal error is an error here; others are entered as failures.
+    /// it. Only an error that ends the producer, or its transaction, is one here; others are entered as
+    /// failures.
     fn send_one(&mut self, due_ns: Option<u64>) -> Result<bool, String> {
         let Job { targets, schedule, keys, values, translated, .. } = &mut self.job;
         let turn = (self.sent % targets.len() as u64) as usize;
@@ -334,6 +335,9 @@ impl Sender<'_> {
             };
             let blocked_ns = sent_ns - *blocked_since_ns.get_or_insert(sent_ns);
             let max_block_ms = translated.ours.max_block_ms;
+            if refusal == RDKafkaErrorCode::State && self.in_transaction.get() {
+                return Err(self.transaction_error());
+            }
             if refusal != RDKafkaErrorCode::QueueFull {
                 self.deliveries.ledger().refused_by_client(refusal, turn);
                 return self.fatal_error().map(|()| true);

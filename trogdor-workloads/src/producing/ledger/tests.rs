@@ -97,12 +97,10 @@ fn the_book_balances_after_every_entry() {
         ("open", open, [7, 2, 2, 1, 2, 0]),
         ("open", open, [8, 2, 2, 1, 3, 0]),
         ("acknowledged", |book| book.report(1, None, MS), [8, 3, 2, 1, 2, 0]),
-        ("aborting", |book| book.aborting = true, [8, 3, 2, 1, 2, 0]),
-        ("purged", |book| book.report(0, lost(Code::PurgeQueue), MS), [8, 3, 2, 1, 1, 1]),
+        ("never sent", |book| book.report(0, lost(Code::PurgeQueue), MS), [8, 3, 2, 1, 1, 1]),
         ("failed", |book| book.report(2, lost(Code::MessageTimedOut), MS), [8, 3, 3, 1, 0, 1]),
         ("abort", Ledger::transaction_aborted, [8, 2, 3, 1, 0, 2]),
         ("abort again", Ledger::transaction_aborted, [8, 2, 3, 1, 0, 2]),
-        ("aborted", |book| book.aborting = false, [8, 2, 3, 1, 0, 2]),
         ("begin", Ledger::transaction_begun, [8, 2, 3, 1, 0, 2]),
         ("open", open, [9, 2, 3, 1, 1, 2]),
         ("acknowledged", |book| book.report(2, None, MS), [9, 3, 3, 1, 0, 2]),
@@ -173,7 +171,7 @@ fn failures_enter_no_latency() {
     fail(&mut book, Code::MessageTimedOut, 120 * SECOND);
     fail(&mut book, Code::PurgeInflight, 120 * SECOND);
     book.refused("too large");
-    book.aborting = true;
+    book.transaction_begun();
     fail(&mut book, Code::PurgeQueue, 120 * SECOND);
     let after = book.status();
     assert_eq!(sums(&after), [5, 1, 2, 1, 0, 1]);
@@ -188,22 +186,56 @@ fn failures_enter_no_latency() {
 }
 
 #[test]
-fn what_is_purged_was_aborted_during_an_abort_and_is_unknown_at_any_other_time() {
-    for code in [Code::PurgeQueue, Code::PurgeInflight] {
+fn what_the_client_drops_at_the_end_is_unknown() {
+    for report in [lost(Code::PurgeQueue), doubtful(Code::PurgeQueue), doubtful(Code::PurgeInflight)] {
         let mut book = paced();
-        fail(&mut book, code, MS);
+        let slot = hand_over(&mut book, 0, 0);
+        book.given_up = true;
+        book.report(slot, report, MS);
         assert_eq!(sums(&book.status()), [1, 0, 0, 1, 0, 0]);
         let verdict = book.verdict().unwrap_err();
-        assert!(verdict.starts_with("of 1 messages the fate of 1 is unknown ("), "{verdict}");
-        let mut book = paced();
-        book.aborting = true;
-        fail(&mut book, code, MS);
-        assert_eq!(sums(&book.status()), [1, 0, 0, 0, 0, 1]);
-        assert_eq!(book.verdict(), Ok(()));
-        // Nothing of it was delivered, so no interval shows it either.
-        book.end_interval(SECOND);
-        assert_eq!(book.status().intervals[0].delivered, 0);
+        assert_eq!(verdict, format!("of 1 messages the fate of 1 is unknown (1 × {GIVEN_UP})"));
     }
+}
+
+#[test]
+fn what_the_client_drops_by_itself_without_sending_it_failed() {
+    let mut book = paced();
+    fail(&mut book, Code::PurgeQueue, MS);
+    assert_eq!(sums(&book.status()), [1, 0, 1, 0, 0, 0]);
+    // It may have been sent before.
+    let slot = hand_over(&mut book, 0, 0);
+    book.report(slot, doubtful(Code::PurgeQueue), MS);
+    assert_eq!(sums(&book.status()), [2, 0, 1, 1, 0, 0]);
+}
+
+#[test]
+fn the_end_of_a_transaction_tells_the_fate_of_its_records() {
+    let begun = || {
+        let mut book = paced();
+        book.transaction_begun();
+        deliver(&mut book, 0, 0, MS);
+        fail(&mut book, Code::PurgeQueue, MS);
+        for code in [Code::PurgeInflight, Code::MessageTimedOut] {
+            let slot = hand_over(&mut book, 0, 0);
+            book.report(slot, doubtful(code), MS);
+        }
+        assert_eq!(sums(&book.status()), [4, 1, 0, 2, 0, 1]);
+        book
+    };
+    let mut aborted = begun();
+    aborted.transaction_aborted();
+    assert_eq!((sums(&aborted.status()), aborted.verdict()), ([4, 0, 0, 0, 0, 4], Ok(())));
+    // Nothing of it is left for the next one.
+    aborted.transaction_begun();
+    aborted.transaction_aborted();
+    assert_eq!(sums(&aborted.status()), [4, 0, 0, 0, 0, 4]);
+    let mut unknown = begun();
+    unknown.transaction_unknown();
+    assert_eq!(sums(&unknown.status()), [4, 0, 1, 3, 0, 0]);
+    let verdict = unknown.verdict().unwrap_err();
+    let known = format!("of 4 messages 1 were not delivered (1 × {}) and", Code::PurgeQueue);
+    assert!(verdict.starts_with(&known), "{verdict}");
 }
 
 #[test]
@@ -332,7 +364,8 @@ fn the_verdict_names_every_cause_and_what_is_not_known() {
     assert_eq!(book.verdict(), Ok(()));
     book.refused("too large");
     book.refused("too large");
-    fail(&mut book, Code::PurgeQueue, MS);
+    let slot = hand_over(&mut book, 0, 0);
+    book.report(slot, doubtful(Code::PurgeInflight), MS);
     let verdict = book.verdict().unwrap_err();
     let start = "of 4 messages 2 were not delivered (2 × too large) and the fate of 1 is unknown (";
     assert!(verdict.starts_with(start), "{verdict}");

@@ -47,6 +47,7 @@ impl Sender<'_> {
         let limit = self.deliveries.troubles.is_final().then_some(Duration::from_secs(1));
         self.serve_until_delivered(limit);
         if self.deliveries.ledger().in_flight() > 0 {
+            self.deliveries.ledger().given_up = true;
             self.producer.purge(PurgeConfig::default().queue().inflight());
             self.serve_purged();
         }

@@ -11,7 +11,7 @@ use trogdor_core::{StatusBoard, WorkerId};
 
 use super::*;
 use crate::client_config::JavaProperties;
-use crate::generators::{ConstantPayload, PayloadGenerator};
+use crate::generators::{ConstantPayload, PayloadGenerator, TransactionGenerator};
 use crate::pace::Pace;
 use crate::producing::{ProduceBenchStatus, bootstrap, producer_settings};
 
@@ -81,4 +81,26 @@ fn an_answer_that_leaves_open_whether_a_record_was_written_makes_its_fate_unknow
             assert!(result.unwrap_err().contains(&cause), "{cause}");
         }
     }
+}
+
+#[test]
+fn a_transaction_that_takes_no_more_records_ends_the_run_with_its_error_and_is_aborted() {
+    let broker = broker();
+    let uniform = TransactionGenerator::Uniform { messages_per_transaction: 1_000_000 };
+    let job = Job {
+        schedule: Schedule::Pace(Pace::PerSecond(1000)),
+        transactions: Some(uniform.start()),
+        ..job(&broker, 1000, &[("transactional.id", "foo"), ("linger.ms", "20")])
+    };
+    broker.request_errors(RDKafkaApiKey::Produce, &[Answer::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE]);
+    let (result, status) = run(job, &StopFlag::default());
+    let error = result.unwrap_err();
+    // No record that came too late is among the failures.
+    let [handed_over, delivered, failed, unknown, aborted] = sums(&status);
+    assert!(failed > 0 && handed_over < 1000, "{error}");
+    assert_eq!((delivered, unknown, aborted), (0, 0, handed_over - failed), "{error}");
+    assert_eq!((status.transactions_committed, status.transactions_aborted), (0, 1), "{error}");
+    assert_eq!(status.errors.len(), 1, "{error}");
+    let code = RDKafkaErrorCode::MessageSizeTooLarge.to_string();
+    assert!(error.starts_with("commitTransaction: ") && error.contains(&code), "{error}");
 }

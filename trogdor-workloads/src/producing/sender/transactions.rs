@@ -52,6 +52,12 @@ impl Sender<'_> {
         }
     }
 
+    /// Why the open transaction takes no more records: it can only be aborted. The client tells that in the
+    /// answer to a commit alone.
+    pub(super) fn transaction_error(&self) -> String {
+        self.commit().err().unwrap_or_else(|| "the transaction took no more records".to_owned())
+    }
+
     fn abort_or_give_up(&self) {
         if let Err(error) = self.abort() {
             tracing::warn!(error, "the transaction could not be aborted either");
@@ -70,12 +76,10 @@ impl Sender<'_> {
     /// An abort that fails leaves the outcome of the transaction unknown.
     fn abort(&self) -> Result<(), String> {
         self.in_transaction.set(false);
-        self.deliveries.ledger().aborting = true;
         self.producer.purge(PurgeConfig::default().queue().inflight());
         self.serve_until_delivered(Some(Duration::from_secs(1)));
         let aborted = self.transaction_call("abortTransaction", |step| self.producer.abort_transaction(step));
         let mut ledger = self.deliveries.ledger();
-        ledger.aborting = false;
         match aborted {
             Ok(()) => ledger.transaction_aborted(),
             Err(_) => ledger.transaction_unknown(),
