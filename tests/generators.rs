@@ -126,7 +126,7 @@ async fn create_topics(topics: &[String], bootstrap: &str) {
         "activeTopics": topics,
     });
     let made = trogdor(&["run", "--quiet", &spec.to_string()]).await;
-    assert!(made.status.success(), "{}", stderr(&made));
+    assert!(made.status.success(), "{}{}", stdout(&made), stderr(&made));
 }
 
 /// Creates a task named after its topic and waits for its end.
