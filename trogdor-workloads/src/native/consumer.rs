@@ -3,33 +3,34 @@
 
 #![expect(unsafe_code, reason = "calls of the C interface")]
 
+mod context;
 mod leaving;
+mod missing;
 
 use std::collections::VecDeque;
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_void};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::slice;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::bindings::*;
-use rdkafka::client::{Client, ClientContext};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::client::Client;
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::{RDKafkaRespErr, RDKafkaType};
 use rdkafka::{Offset, TopicPartitionList};
 
+use self::context::{Context, on_error, on_log};
 use self::leaving::Leaving;
+use self::missing::{Missing, Place, is_about_absence, place_in};
 use super::event::Event;
 use super::queue::Queue;
-use super::{error_code, log_level, raw};
+use super::{error_code, raw};
 use crate::client_config::Translated;
-use crate::kafka::{ClientLog, client_config, refusal};
+use crate::clock::Stopwatch;
+use crate::kafka::{client_config, refusal};
 use crate::topic_admin::Unanswered;
 use crate::trouble::{Trouble, Troubles};
-
-/// Errors of the client that nobody has looked at yet; older ones are in the log only.
-const TROUBLES_MAX: usize = 100;
 
 /// A consumer that gives records in batches. Rebalances are followed by librdkafka itself.
 ///
@@ -46,6 +47,8 @@ pub(crate) struct BatchConsumer {
     messages: Messages,
     queue: Queue,
     client: Leaving<Context>,
+    missing: Missing,
+    watch: Stopwatch,
 }
 
 /// How long the cluster may take to answer a consumer that is about to leave.
@@ -89,7 +92,13 @@ impl BatchConsumer {
             Queue::own(rd_kafka_queue_get_consumer(client.native_ptr()))
         };
         let queue = queue.ok_or("a consumer needs a group.id")?;
-        Ok(BatchConsumer { messages: Messages::default(), queue, client: Leaving::new(client) })
+        Ok(BatchConsumer {
+            messages: Messages::default(),
+            queue,
+            client: Leaving::new(client),
+            missing: Missing::default(),
+            watch: Stopwatch::start(),
+        })
     }
 
     /// Joins the group for these topics.
@@ -176,7 +185,8 @@ impl BatchConsumer {
     }
 
     /// Waits for the first record, at most this long (whole milliseconds), and takes what is there by
-    /// then, at most `max` records. Serves the client's errors and log lines too.
+    /// then, at most `max` records. Serves the client's errors and log lines too. That a topic or a partition is
+    /// unknown is told once it has been so for a while.
     pub(crate) fn take(&mut self, max: usize, wait: Duration) -> Batch<'_> {
         self.messages.give_back();
         let wait_ms = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
@@ -185,9 +195,36 @@ impl BatchConsumer {
         if found > 0 && max > 1 {
             self.messages.fill(&self.queue, max - 1, 0);
         }
-        let troubles = self.client.context().unread();
+        let now_ns = self.watch.elapsed_ns();
+        let mut troubles = VecDeque::new();
+        for trouble in self.client.context().unread() {
+            match place_in(&trouble) {
+                Some(place) => self.missing.note(place, trouble, now_ns),
+                None => troubles.push_back(trouble),
+            }
+        }
+        troubles.extend(self.gone(now_ns));
         let (context, messages) = (&**self.client.context(), self.messages.0.iter());
-        Batch { context, troubles, messages, _batch: PhantomData }
+        Batch { context, troubles, missing: &mut self.missing, now_ns, messages, _batch: PhantomData }
+    }
+
+    /// What was said of a topic that was waited for in vain and is really not there.
+    fn gone(&mut self, now_ns: u64) -> Option<Trouble> {
+        const LIMIT: Duration = Duration::from_millis(500);
+        let (place, trouble) = self.missing.overdue(now_ns)?;
+        let (topic, partition) = &place;
+        match self.client.fetch_metadata(Some(topic), LIMIT) {
+            Ok(metadata) => {
+                let mut partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+                let is_there = partitions.any(|found| *partition < 0 || found.id() == *partition);
+                (!is_there).then_some(trouble)
+            }
+            // Nobody can say now.
+            Err(_) => {
+                self.missing.note(place, trouble, now_ns);
+                None
+            }
+        }
     }
 
     /// What kept it from its cluster so far.
@@ -277,6 +314,8 @@ impl Drop for Messages {
 pub(crate) struct Batch<'a> {
     context: &'a Context,
     troubles: VecDeque<Trouble>,
+    missing: &'a mut Missing,
+    now_ns: u64,
     messages: slice::Iter<'a, *mut rd_kafka_message_t>,
     _batch: PhantomData<Received<'a>>,
 }
@@ -288,27 +327,41 @@ impl<'a> Iterator for Batch<'a> {
         if let Some(trouble) = self.troubles.pop_front() {
             return Some(Err(trouble));
         }
-        let message: *const rd_kafka_message_t = *self.messages.next()?;
-        // SAFETY: the message is valid until the consumer, which 'a borrows, takes the next batch.
-        // The text of an error lives as long.
-        unsafe {
-            let Some(code) = error_code(message) else { return Some(Ok(Received(&*message))) };
-            let reason = CStr::from_ptr(rd_kafka_message_errstr(message)).to_string_lossy().into_owned();
-            Some(Err(self.context.trouble(code, with_topic(&*message, reason))))
+        loop {
+            let message: *const rd_kafka_message_t = *self.messages.next()?;
+            // SAFETY: the message is valid until the consumer, which 'a borrows, takes the next batch.
+            let (message, code) = unsafe { (&*message, error_code(message)) };
+            let Some(code) = code else {
+                let record = Received(message);
+                if !self.missing.is_empty() {
+                    self.missing.forget(record.topic(), record.partition());
+                }
+                return Some(Ok(record));
+            };
+            match self.trouble(code, message) {
+                (Some(place), trouble) if is_about_absence(code) => {
+                    self.missing.note(place, trouble, self.now_ns);
+                }
+                (_, trouble) => return Some(Err(trouble)),
+            }
         }
     }
 }
 
-/// The text, and which topic it is about, if it is about one and does not say so.
-fn with_topic(message: &rd_kafka_message_t, text: String) -> String {
-    if message.rkt.is_null() {
-        return text;
-    }
-    // SAFETY: an open topic has a name that ends with NUL and lives as long as the message.
-    let name = unsafe { CStr::from_ptr(rd_kafka_topic_name(message.rkt)) }.to_string_lossy();
-    match text.contains(&*name) {
-        true => text,
-        false => format!("topic {name:?}: {text}"),
+impl Batch<'_> {
+    /// What went wrong, and what it is about.
+    fn trouble(&self, code: RDKafkaErrorCode, message: &rd_kafka_message_t) -> (Option<Place>, Trouble) {
+        // SAFETY: the message is valid, and the text of its error lives as long.
+        let text = unsafe { CStr::from_ptr(rd_kafka_message_errstr(message)) }.to_string_lossy().into_owned();
+        let topic = (!message.rkt.is_null()).then(|| {
+            // SAFETY: an open topic has a name that ends with NUL and lives as long as the message.
+            unsafe { CStr::from_ptr(rd_kafka_topic_name(message.rkt)) }.to_string_lossy().into_owned()
+        });
+        let reason = match &topic {
+            Some(topic) if !text.contains(topic) => format!("topic {topic:?}: {text}"),
+            _ => text,
+        };
+        (topic.map(|topic| (topic, message.partition)), self.context.trouble(code, reason))
     }
 }
 
@@ -377,72 +430,5 @@ unsafe fn bytes<'a>(start: *const c_void, len: usize) -> Option<&'a [u8]> {
     (!start.is_null()).then(|| unsafe { slice::from_raw_parts(start.cast(), len) })
 }
 
-/// Where the client's callbacks lead: to the log, and errors to the next batch too.
-struct Context {
-    group: String,
-    unread: Mutex<VecDeque<Trouble>>,
-    troubles: Troubles,
-}
-
-impl Context {
-    fn of(translated: &Translated) -> Context {
-        let group = translated.librdkafka.get("group.id").cloned().unwrap_or_default();
-        Context { group, unread: Mutex::default(), troubles: Troubles::default() }
-    }
-
-    /// What went wrong, with the name of the group if it is about that.
-    fn trouble(&self, code: RDKafkaErrorCode, reason: String) -> Trouble {
-        use RDKafkaErrorCode as Code;
-        match code {
-            Code::GroupAuthorizationFailed | Code::FencedInstanceId | Code::Fatal => {
-                Trouble { code, reason: format!("group {:?}: {reason}", self.group) }
-            }
-            _ => Trouble { code, reason },
-        }
-    }
-
-    fn unread(&self) -> VecDeque<Trouble> {
-        std::mem::take(&mut self.unread.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl ClientContext for Context {}
-
-/// # Safety
-/// librdkafka calls this with a client whose opaque is a [`Context`], and texts that end with NUL.
-unsafe extern "C" fn on_error(
-    _client: *mut rd_kafka_t,
-    code: c_int,
-    reason: *const c_char,
-    context: *mut c_void,
-) {
-    let code = raw::error_of(code).unwrap_or(RDKafkaErrorCode::NoError);
-    // SAFETY: by the caller; the context lives as long as the client (invariant 3), and is shared.
-    let (reason, context) = unsafe { (CStr::from_ptr(reason), &*context.cast::<Context>()) };
-    let reason = reason.to_string_lossy().trim().to_owned();
-    context.troubles.error(KafkaError::Global(code), &reason);
-    let mut unread = context.unread.lock().unwrap_or_else(PoisonError::into_inner);
-    if unread.len() < TROUBLES_MAX {
-        unread.push_back(context.trouble(code, reason));
-    }
-}
-
-/// # Safety
-/// librdkafka calls this with a client whose opaque is a [`Context`], or none, and texts that end with NUL.
-unsafe extern "C" fn on_log(
-    client: *const rd_kafka_t,
-    level: c_int,
-    facility: *const c_char,
-    text: *const c_char,
-) {
-    // SAFETY: by the caller.
-    let (facility, text) = unsafe { (CStr::from_ptr(facility), CStr::from_ptr(text)) };
-    let (facility, text) = (facility.to_string_lossy(), text.to_string_lossy());
-    // There is no client yet where its settings are talked about.
-    if client.is_null() {
-        return ClientLog.log(log_level(level), facility.trim(), text.trim());
-    }
-    // SAFETY: by the caller; the context lives as long as the client (invariant 3), and is shared.
-    let context = unsafe { &*rd_kafka_opaque(client).cast::<Context>() };
-    context.troubles.log(log_level(level), facility.trim(), text.trim());
-}
+#[cfg(test)]
+mod tests;
