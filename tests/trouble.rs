@@ -349,6 +349,35 @@ async fn a_broker_that_dies_and_stays_away_is_named_and_every_record_accounted_f
     assert!(status.failed + status.unknown > 0, "{status:?}");
 }
 
+/// A frozen cluster takes connections and says nothing; a client of it has nothing to complain about for long.
+#[tokio::test]
+async fn a_consumer_of_a_frozen_cluster_fails_when_its_time_is_over_and_names_it() {
+    let kafka = Kafka::start("4.3.1").await.unwrap();
+    let door = plain(kafka.bootstrap());
+    let name = topic("frozen");
+    run(&producing(&door, &name, 10_000_000, 100)).await.ok().unwrap();
+    let subscribed = consuming(&door, &name, &name, 1000);
+    let assigned = consuming(&door, &format!("{name}:0"), "", 1000);
+    // The client itself would wait for an answer longer than the task runs.
+    let [subscribed, assigned] = [subscribed, assigned].map(|mut spec| {
+        spec.common_client_conf.clear();
+        spec.consumer_conf.clear();
+        ConsumeBenchSpec { duration_ms: 8000, ..spec }
+    });
+    let (subscribed, assigned) = tokio::join!(Running::start(&subscribed), Running::start(&assigned));
+    tokio::join!(subscribed.until("records", has_received), assigned.until("records", has_received));
+    kafka.pause().await.unwrap();
+    let (subscribed, assigned) = tokio::join!(subscribed.end(), assigned.end());
+    for result in [subscribed, assigned] {
+        let error = error(&result);
+        assert!(error.contains("ended after 100 of 1000 messages without its cluster"), "{error}");
+        assert!(error.contains(&door.bootstrap) && error.contains("did not answer"), "{error}");
+        assert_eq!(consumed(&result)[ALL_CONSUMERS].total_messages_received, 100);
+        // The grace period of these clusters is 3 s.
+        assert!(result.state.done_ms() - result.state.started_ms() < 8000 + 3000, "{:?}", result.state);
+    }
+}
+
 async fn run(spec: &(impl TaskSpec + Clone)) -> TaskResult {
     Running::start(spec).await.end().await
 }

@@ -318,9 +318,9 @@ fn start(spec: &ConsumeBenchSpec, sources: Vec<Source>, ctx: &WorkerContext) -> 
         running.note(&translated.notes);
         let ages = spec.record_processor.as_ref().map(RecordProcessor::start);
         let client_id = translated.librdkafka.get("client.id").cloned().unwrap_or_default();
-        let (messages_max, pace) = (spec.max_messages as u64, spec.pace());
+        let (messages_max, pace, grace) = (spec.max_messages as u64, spec.pace(), ctx.grace);
         running.start("consume-bench", client_id, ages, |book| {
-            let job = Job { translated, source, messages_max, pace, book };
+            let job = Job { translated, source, messages_max, pace, grace, book };
             move |flag: &StopFlag| consumer::consume(job, flag)
         })?;
     }

@@ -18,7 +18,10 @@ use crate::pace::Pace;
 /// How long one poll waits; a stop is seen within it.
 const POLL_LIMIT: Duration = Duration::from_millis(50);
 
-/// How long the last commit may take; a tenth of it after a failure.
+/// How long the cluster may take to answer at the end, within a quarter of the grace period.
+const LOOK_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long the last commit may take, within half of the grace period; a tenth of it after a failure.
 const COMMIT_LIMIT: Duration = Duration::from_secs(5);
 
 /// What a consumer reads.
@@ -37,6 +40,8 @@ pub(super) struct Job {
     pub(super) messages_max: u64,
     /// `Pace::Unlimited` for none.
     pub(super) pace: Pace,
+    /// How long it may take to end.
+    pub(super) grace: Duration,
     pub(super) book: Arc<Mutex<Book>>,
 }
 
@@ -66,20 +71,24 @@ struct Consuming {
 
 impl Consuming {
     /// Whoever got less than wanted because the cluster is away has failed; if there was just nothing more to
-    /// read, that is for the status.
+    /// read, that is for the status. It is asked in any case: a cluster that is frozen gives no complaint for long.
     fn check_contact(&self) -> Result<(), String> {
-        const LIMIT: Duration = Duration::from_secs(1);
         let topic = match &self.job.source {
             Source::Subscribe(topics) => topics.first(),
             Source::Assign(partitions) => partitions.first().map(|(topic, _)| topic),
         };
         let (received, wanted) = (self.received, self.job.messages_max);
-        match (self.consumer.troubles().last(), topic) {
-            (Some(trouble), Some(topic)) if received < wanted && !self.consumer.reaches(topic, LIMIT) => {
-                Err(format!("ended after {received} of {wanted} messages without its cluster; {trouble}"))
-            }
-            _ => Ok(()),
+        let limit = LOOK_LIMIT.min(self.job.grace / 4);
+        let Some(topic) = topic.filter(|_| received < wanted) else { return Ok(()) };
+        if self.consumer.reaches(topic, limit) {
+            return Ok(());
         }
+        let said = self.consumer.troubles().last().unwrap_or_else(|| {
+            let servers = self.job.translated.librdkafka.get("bootstrap.servers");
+            let servers = servers.map_or("the cluster", String::as_str);
+            format!("{servers} did not answer within {} ms", limit.as_millis())
+        });
+        Err(format!("ended after {received} of {wanted} messages without its cluster; {said}"))
     }
 
     fn run(&mut self, flag: &StopFlag) -> Result<(), String> {
@@ -162,7 +171,8 @@ impl Consuming {
         if !commits || self.received == 0 {
             return;
         }
-        let limit = if is_well { COMMIT_LIMIT } else { COMMIT_LIMIT / 10 };
+        let limit = COMMIT_LIMIT.min(self.job.grace / 2);
+        let limit = if is_well { limit } else { limit / 10 };
         if let Err(error) = self.consumer.commit(limit) {
             tracing::warn!(%error, "the last offsets were not committed");
             lock(&self.job.book).last_trouble = Some(format!("the last offsets were not committed: {error}"));
