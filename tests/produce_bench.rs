@@ -149,6 +149,25 @@ async fn explicit_assignments_and_topic_configs_reach_the_broker() {
 }
 
 #[tokio::test]
+async fn assignments_that_leave_a_partition_out_create_no_topic() {
+    let topic = topic("gapped");
+    let mut gapped = spec(&topic, 1, 100).await;
+    let partitions = gapped.active_topics.topics.get_mut(&topic).unwrap();
+    partitions.partition_assignments = [(0, vec![1]), (2, vec![1])].into();
+    let result = run(&gapped).await;
+    let expected = format!(
+        "topic {topic:?} cannot be created: its partitionAssignments leave out partition 1; partitions are \
+         numbered from 0 without gaps"
+    );
+    assert_eq!(result.error(), Some(expected.as_str()));
+    // It was not created otherwise either; of one that is there the partitions that are named are used.
+    run(&spec(&topic, 3, 3).await).await.ok().unwrap();
+    run(&gapped).await.ok().unwrap();
+    let found = read_topic(&gapped.bootstrap_servers, &topic, "read_uncommitted");
+    assert_eq!(found.values().map(Vec::len).collect::<Vec<_>>(), [51, 1, 51]);
+}
+
+#[tokio::test]
 async fn an_existing_topic_with_other_partitions_is_refused_in_the_originals_words() {
     let topic = topic("mismatch");
     run(&spec(&topic, 2, 10).await).await.ok().unwrap();

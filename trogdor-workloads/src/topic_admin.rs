@@ -138,6 +138,48 @@ impl KafkaAdmin {
         })
     }
 
+    /// One answer for each topic, in order.
+    async fn ask_for(&self, topics: &[(&str, &PartitionsSpec)], options: AdminOptions) -> Vec<Creation> {
+        if topics.is_empty() {
+            return Vec::new();
+        }
+        let assignments: Vec<Vec<&[i32]>> =
+            topics.iter().map(|(_, spec)| spec.assignments().map(|(_, brokers)| brokers).collect()).collect();
+        let wanted = topics.iter().zip(&assignments).map(|((name, spec), assignment)| {
+            let configs = spec.configs.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+            let replication = match assignment.is_empty() {
+                true => TopicReplication::Fixed(spec.effective_replication_factor().into()),
+                false => TopicReplication::Variable(assignment),
+            };
+            let mut topic = NewTopic::new(name, spec.partition_count() as i32, replication);
+            topic.config = configs.collect();
+            topic
+        });
+        let wanted: Vec<_> = wanted.collect();
+        let all = match self.heard(self.client.create_topics(&wanted, &options)).await {
+            Ok(Ok(results)) => {
+                let mut creations = Vec::with_capacity(results.len());
+                for result in results {
+                    creations.push(match result {
+                        Err((name, RDKafkaErrorCode::TopicAuthorizationFailed))
+                            if self.is_there(&name).await =>
+                        {
+                            Creation::Exists
+                        }
+                        result => creation(result),
+                    });
+                }
+                return creations;
+            }
+            Ok(Err(error)) => match code_of(&error) {
+                Some(code) if may_pass(code) => Creation::NotYet(self.troubles().explain(code.to_string())),
+                _ => Creation::Refused(error.to_string()),
+            },
+            Err(unanswered) => Creation::Refused(unanswered.into()),
+        };
+        vec![all; topics.len()]
+    }
+
     /// Whoever may not create a topic may use one that is there.
     async fn is_there(&self, topic: &str) -> bool {
         matches!(self.replicas(topic).await, Ok(Some(_)))
@@ -190,42 +232,17 @@ const LOOK_LIMIT: Duration = Duration::from_secs(5);
 #[async_trait]
 impl TopicAdmin for KafkaAdmin {
     async fn create(&self, topics: &[(&str, &PartitionsSpec)]) -> Vec<Creation> {
-        let assignments: Vec<Vec<&[i32]>> =
-            topics.iter().map(|(_, spec)| spec.assignments().map(|(_, brokers)| brokers).collect()).collect();
-        let wanted = topics.iter().zip(&assignments).map(|((name, spec), assignment)| {
-            let configs = spec.configs.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-            let replication = match assignment.is_empty() {
-                true => TopicReplication::Fixed(spec.effective_replication_factor().into()),
-                false => TopicReplication::Variable(assignment),
-            };
-            let mut topic = NewTopic::new(name, spec.partition_count() as i32, replication);
-            topic.config = configs.collect();
-            topic
-        });
-        let wanted: Vec<_> = wanted.collect();
-        let options = self.options();
-        let all = match self.heard(self.client.create_topics(&wanted, &options)).await {
-            Ok(Ok(results)) => {
-                let mut creations = Vec::with_capacity(results.len());
-                for result in results {
-                    creations.push(match result {
-                        Err((name, RDKafkaErrorCode::TopicAuthorizationFailed))
-                            if self.is_there(&name).await =>
-                        {
-                            Creation::Exists
-                        }
-                        result => creation(result),
-                    });
-                }
-                return creations;
-            }
-            Ok(Err(error)) => match code_of(&error) {
-                Some(code) if may_pass(code) => Creation::NotYet(self.troubles().explain(code.to_string())),
-                _ => Creation::Refused(error.to_string()),
-            },
-            Err(unanswered) => Creation::Refused(unanswered.into()),
+        let (sound, gapped): (Vec<_>, Vec<_>) = topics.iter().partition(|(_, spec)| spec.gap().is_none());
+        let mut sound = self.ask_for(&sound, self.options()).await.into_iter();
+        // The client would send the brokers without their partitions, so the cluster is only asked whether
+        // it has such a topic.
+        let mut gapped = self.ask_for(&gapped, self.options().validate_only(true)).await.into_iter();
+        let answer = |(name, spec): &(&str, &PartitionsSpec)| match spec.gap() {
+            None => sound.next(),
+            Some(gap) => gapped.next().map(|creation| with_gap(name, gap, creation)),
         };
-        vec![all; topics.len()]
+        let unanswered = || Creation::NotYet("the cluster did not name all topics".to_owned());
+        topics.iter().map(answer).map(|creation| creation.unwrap_or_else(unanswered)).collect()
     }
 
     async fn replicas(&self, topic: &str) -> Result<Option<Replicas>, Unanswered> {
@@ -285,6 +302,18 @@ fn creation(result: Result<String, (String, RDKafkaErrorCode)>) -> Creation {
     }
 }
 
+/// What becomes of a topic whose assigned partitions have a gap, by what would become of one without:
+/// one that is there may be used.
+fn with_gap(name: &str, gap: i32, without: Creation) -> Creation {
+    match without {
+        Creation::Created => Creation::Refused(format!(
+            "topic {name:?} cannot be created: its partitionAssignments leave out partition {gap}; partitions \
+             are numbered from 0 without gaps"
+        )),
+        other => other,
+    }
+}
+
 fn may_pass(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(
@@ -329,5 +358,23 @@ impl TopicAdmin for EmbeddedBroker {
 
     async fn takes_writes(&self, _topic: &str, _partition: i32) -> Result<(), Unanswered> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_with_a_gap_is_refused_unless_it_is_there_already() {
+        let refused = with_gap("foo", 1, Creation::Created);
+        let text = "topic \"foo\" cannot be created: its partitionAssignments leave out partition 1; \
+                    partitions are numbered from 0 without gaps";
+        assert_eq!(refused, Creation::Refused(text.to_owned()));
+        for other in
+            [Creation::Exists, Creation::NotYet("busy".to_owned()), Creation::Refused("no".to_owned())]
+        {
+            assert_eq!(with_gap("foo", 1, other.clone()), other);
+        }
     }
 }

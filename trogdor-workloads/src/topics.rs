@@ -128,8 +128,14 @@ impl PartitionsSpec {
         if self.replication_factor <= 0 { DEFAULT_REPLICATION_FACTOR } else { self.replication_factor }
     }
 
-    /// What no broker would accept. Gaps between assigned partitions are left to the broker: only a
-    /// topic that has to be created may not have them.
+    /// The first partition that the assigned ones leave out, if they are not 0 to n − 1.
+    pub fn gap(&self) -> Option<i32> {
+        let mut assigned = (0..).zip(self.assignments());
+        assigned.find(|(number, (partition, _))| number != partition).map(|(number, _)| number)
+    }
+
+    /// What no broker would accept. [Gaps](Self::gap) between assigned partitions are none of it: only a
+    /// topic that has to be created may not have them, which shows when it is.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let count = self.partition_count();

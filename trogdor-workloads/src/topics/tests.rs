@@ -87,6 +87,21 @@ fn assignments_take_the_place_of_both_numbers() {
 }
 
 #[test]
+fn a_gap_is_the_first_partition_that_assignments_leave_out() {
+    for (assignments, gap) in [
+        ("{}", None),
+        (r#"{"0":[1]}"#, None),
+        (r#"{"1":[1],"0":[1],"2":[1]}"#, None),
+        (r#"{"0":[1],"2":[1]}"#, Some(1)),
+        (r#"{"0":[1],"1":[],"2":[1]}"#, Some(1)),
+        (r#"{"7":[1]}"#, Some(0)),
+    ] {
+        let spec = partitions(&format!(r#"{{"partitionAssignments":{assignments}}}"#));
+        assert_eq!((spec.gap(), spec.problems()), (gap, vec![]), "{assignments}");
+    }
+}
+
+#[test]
 fn all_ranges_expand_in_order_and_the_later_entry_wins() {
     let spec = topics(
         r#"{"b[2-3]":{"numPartitions":1},"a[1-2]x[0-0]":{"numPartitions":2},"b3":{"numPartitions":3}}"#,
