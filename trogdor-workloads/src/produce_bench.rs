@@ -202,7 +202,15 @@ impl ProduceBenchSpec {
             let id = format!("produce-bench-transaction-id-{}", uuid::Uuid::new_v4());
             defaults.insert("transactional.id".to_owned(), id);
         }
-        producing::producer_settings(&defaults, &self.common_client_conf, &self.producer_conf)
+        let settings =
+            producing::producer_settings(&defaults, &self.common_client_conf, &self.producer_conf)?;
+        match settings.librdkafka.contains_key("transactional.id") && self.transaction_generator.is_none() {
+            true => {
+                Err("transactional.id is set, but without a transactionGenerator no transaction is begun"
+                    .to_owned())
+            }
+            false => Ok(settings),
+        }
     }
 
     fn admin_settings(&self) -> Result<Translated, String> {
@@ -293,5 +301,25 @@ impl ProduceBenchWorker {
             tell: |slot, snapshot| slot.set(snapshot.status),
             translated,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transactional_id_needs_a_transaction_generator() {
+        let spec = |transaction_generator| ProduceBenchSpec {
+            bootstrap_servers: "localhost:9092".to_owned(),
+            active_topics: serde_json::from_str(r#"{"foo": {}}"#).unwrap(),
+            producer_conf: [("transactional.id".to_owned(), "x".to_owned())].into(),
+            transaction_generator,
+            ..ProduceBenchSpec::default()
+        };
+        let expected = "transactional.id is set, but without a transactionGenerator no transaction is begun";
+        assert_eq!(spec(None).problems(), [expected]);
+        let generator = TransactionGenerator::Uniform { messages_per_transaction: 10 };
+        assert_eq!(spec(Some(generator)).problems(), [""; 0]);
     }
 }
