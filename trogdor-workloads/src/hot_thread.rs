@@ -3,14 +3,19 @@
 //! business; it shares nothing with the engine but its stop flag and its status.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::thread;
 
 use tokio::sync::oneshot;
+use trogdor_core::StopReason;
 
 /// Asks a loop to end.
 #[derive(Debug, Default)]
-pub(crate) struct StopFlag(AtomicU8);
+pub(crate) struct StopFlag {
+    level: AtomicU8,
+    /// Whoever stops it wants it to end before its time.
+    is_early: AtomicBool,
+}
 
 impl StopFlag {
     const STOP: u8 = 1;
@@ -18,22 +23,33 @@ impl StopFlag {
 
     /// Begin nothing more, end in order.
     pub(crate) fn stop(&self) {
-        self.0.fetch_max(Self::STOP, Ordering::Relaxed);
+        self.level.fetch_max(Self::STOP, Ordering::Release);
+    }
+
+    /// The same, for a reason of the worker's.
+    pub(crate) fn stop_for(&self, reason: StopReason) {
+        self.is_early.store(reason != StopReason::TimeUp, Ordering::Relaxed);
+        self.stop();
     }
 
     /// Nobody waits for the outcome any more.
     pub(crate) fn abandon(&self) {
-        self.0.fetch_max(Self::ABANDON, Ordering::Relaxed);
+        self.level.fetch_max(Self::ABANDON, Ordering::Relaxed);
     }
 
     /// Whether to end at once.
     pub(crate) fn is_abandoned(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= Self::ABANDON
+        self.level.load(Ordering::Relaxed) >= Self::ABANDON
+    }
+
+    /// Whether to end, for no other reason than that the time is over.
+    pub(crate) fn is_time_up(&self) -> bool {
+        self.is_set() && !self.is_early.load(Ordering::Relaxed)
     }
 
     /// Whether to end.
     pub(crate) fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= Self::STOP
+        self.level.load(Ordering::Acquire) >= Self::STOP
     }
 }
 

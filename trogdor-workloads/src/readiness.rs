@@ -33,23 +33,26 @@ impl<C: ClientContext> Readiness<'_, C> {
         mut serve: impl FnMut(Duration),
         has_id: impl Fn() -> bool,
     ) -> Result<(), String> {
-        self.wait_for_metadata(&mut serve)?;
-        self.wait_for_id(&mut serve, has_id)?;
+        let is_ready = self.wait_for_metadata(&mut serve)? && self.wait_for_id(&mut serve, has_id)?;
         match self.troubles.last() {
             // If the cluster is why there was no first record in time, it is an error.
-            Some(trouble) if self.flag.is_set() => {
-                Err(format!("its time was over before the first message: {trouble}"))
+            Some(_) if !is_ready && self.flag.is_time_up() => {
+                Err(self.troubles.explain("its time was over before the first message".to_owned()))
             }
             _ => Ok(()),
         }
     }
 
-    /// Java's producer waits for a topic's metadata in its first send, outside of any latency.
-    fn wait_for_metadata(&self, serve: &mut impl FnMut(Duration)) -> Result<(), String> {
+    /// Java's producer waits for a topic's metadata in its first send, outside of any latency. False if a stop
+    /// came first.
+    fn wait_for_metadata(&self, serve: &mut impl FnMut(Duration)) -> Result<bool, String> {
         let limit_ms = self.settings.ours.max_block_ms;
         let watch = Stopwatch::start();
         for topic in &self.topics {
-            while !self.knows(topic)? && !self.flag.is_set() {
+            while !self.knows(topic)? {
+                if self.flag.is_set() {
+                    return Ok(false);
+                }
                 if watch.elapsed_ns() / 1_000_000 >= limit_ms {
                     let text = format!("Topic {topic} not present in metadata after {limit_ms} ms.");
                     return Err(self.troubles.explain(text));
@@ -57,7 +60,7 @@ impl<C: ClientContext> Readiness<'_, C> {
                 self.listen(serve, Duration::from_millis(5))?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn knows(&self, topic: &str) -> Result<bool, String> {
@@ -73,8 +76,12 @@ impl<C: ClientContext> Readiness<'_, C> {
 
     /// librdkafka asks for the idempotent producer's id when it feels like it, up to half a second
     /// after its start; that shall not stand in the latencies. A cluster that gives none in time
-    /// shows in the deliveries.
-    fn wait_for_id(&self, serve: &mut impl FnMut(Duration), has_id: impl Fn() -> bool) -> Result<(), String> {
+    /// shows in the deliveries. False if there is none.
+    fn wait_for_id(
+        &self,
+        serve: &mut impl FnMut(Duration),
+        has_id: impl Fn() -> bool,
+    ) -> Result<bool, String> {
         const LIMIT_NS: u64 = 5_000_000_000;
         let setting = |name: &str| self.settings.librdkafka.get(name).map(String::as_str);
         // A transactional one gets it by a call of its own.
@@ -85,7 +92,7 @@ impl<C: ClientContext> Readiness<'_, C> {
         while awaited && !has_id() && !self.flag.is_set() && watch.elapsed_ns() < LIMIT_NS {
             self.listen(serve, Duration::from_millis(1))?;
         }
-        Ok(())
+        Ok(!awaited || has_id())
     }
 
     /// Serves what the client has to say. What cannot pass ends the run before it begins.

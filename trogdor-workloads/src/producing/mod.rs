@@ -65,8 +65,8 @@ pub(crate) async fn run(name: &str, mut job: Job, ctx: &WorkerContext) -> Result
     let mut thread = HotThread::spawn(name, flag.clone(), work)?;
     tokio::select! {
         result = thread.ended() => result,
-        _ = ctx.stop.stopped() => {
-            flag.stop();
+        reason = ctx.stop.stopped() => {
+            flag.stop_for(reason);
             thread.ended().await
         }
     }

@@ -7,7 +7,8 @@ use rdkafka::bindings::rd_kafka_resp_err_t as Answer;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::RDKafkaApiKey;
-use trogdor_core::{StatusBoard, WorkerId};
+use serde::de::DeserializeOwned;
+use trogdor_core::{StatusBoard, StopReason, WorkerId};
 
 use super::*;
 use crate::client_config::JavaProperties;
@@ -26,8 +27,12 @@ fn broker() -> Broker {
 
 /// A job of so many records as fast as they are taken.
 fn job(broker: &Broker, messages_max: u64, conf: &[(&str, &str)]) -> Job {
+    job_at(&broker.bootstrap_servers(), messages_max, conf)
+}
+
+fn job_at(servers: &str, messages_max: u64, conf: &[(&str, &str)]) -> Job {
     let own = conf.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let defaults = bootstrap(&broker.bootstrap_servers());
+    let defaults = bootstrap(servers);
     Job {
         translated: producer_settings(&defaults, &JavaProperties::new(), &own).unwrap(),
         targets: vec![Target { topic: "foo".to_owned(), partition: Some(0) }],
@@ -46,11 +51,31 @@ fn job(broker: &Broker, messages_max: u64, conf: &[(&str, &str)]) -> Job {
 }
 
 /// Runs a job and gives its end and its last status.
-fn run(job: Job, flag: &StopFlag) -> (Result<u64, String>, ProduceBenchStatus) {
+fn run<T: DeserializeOwned>(job: Job, flag: &StopFlag) -> (Result<u64, String>, T) {
     let board = Arc::<StatusBoard>::default();
     let result = send(job, flag, &StatusSlot::new(WorkerId(1), board.clone()));
     let status = board.take().remove(&WorkerId(1)).expect("the last status is always published");
     (result, serde_json::from_value(status).unwrap())
+}
+
+/// Runs a job and stops it once its status is as wanted; gives its end.
+fn run_until(
+    job: Job,
+    reason: StopReason,
+    is_so: impl Fn(&ProduceBenchStatus) -> bool,
+) -> (Result<u64, String>, ProduceBenchStatus) {
+    let (board, flag) = (Arc::<StatusBoard>::default(), Arc::<StopFlag>::default());
+    let slot = StatusSlot::new(WorkerId(1), board.clone());
+    let last = || board.take().remove(&WorkerId(1)).map(|status| serde_json::from_value(status).unwrap());
+    let watch = Stopwatch::start();
+    let sending_flag = flag.clone();
+    let sending = std::thread::spawn(move || send(job, &sending_flag, &slot));
+    while !last().is_some_and(|status| is_so(&status)) {
+        assert!(!sending.is_finished() && watch.elapsed_ns() < 30_000_000_000, "it never comes to that");
+        sleep(Duration::from_millis(5));
+    }
+    flag.stop_for(reason);
+    (sending.join().unwrap(), last().unwrap())
 }
 
 /// Handed over, delivered, failed, unknown, aborted; nothing is in flight.
@@ -75,7 +100,7 @@ fn an_answer_that_leaves_open_whether_a_record_was_written_makes_its_fate_unknow
             let broker = broker();
             broker.request_errors(RDKafkaApiKey::Produce, &[answer]);
             let job = Job { schedule: Schedule::Pace(pace), ..job(&broker, 1, &ONCE) };
-            let (result, status) = run(job, &StopFlag::default());
+            let (result, status) = run::<ProduceBenchStatus>(job, &StopFlag::default());
             assert_eq!(sums(&status), expected, "{answer:?} {pace:?}: {result:?}");
             let cause = RDKafkaErrorCode::from(answer).to_string();
             assert!(result.unwrap_err().contains(&cause), "{cause}");
@@ -93,7 +118,7 @@ fn a_transaction_that_takes_no_more_records_ends_the_run_with_its_error_and_is_a
         ..job(&broker, 1000, &[("transactional.id", "foo"), ("linger.ms", "20")])
     };
     broker.request_errors(RDKafkaApiKey::Produce, &[Answer::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE]);
-    let (result, status) = run(job, &StopFlag::default());
+    let (result, status) = run::<ProduceBenchStatus>(job, &StopFlag::default());
     let error = result.unwrap_err();
     // No record that came too late is among the failures.
     let [handed_over, delivered, failed, unknown, aborted] = sums(&status);
@@ -103,4 +128,18 @@ fn a_transaction_that_takes_no_more_records_ends_the_run_with_its_error_and_is_a
     assert_eq!(status.errors.len(), 1, "{error}");
     let code = RDKafkaErrorCode::MessageSizeTooLarge.to_string();
     assert!(error.starts_with("commitTransaction: ") && error.contains(&code), "{error}");
+}
+
+#[test]
+fn a_run_that_never_began_fails_if_its_time_is_over_and_not_if_it_is_stopped() {
+    // Nobody listens there.
+    let run = |reason| {
+        let job = job_at("127.0.0.1:1", 1, &[]);
+        std::thread::spawn(move || run_until(job, reason, |status| status.last_trouble.is_some()).0)
+    };
+    let (requested, exits) = (run(StopReason::Requested), run(StopReason::AgentExits));
+    let error = run(StopReason::TimeUp).join().unwrap().unwrap_err();
+    let start = "its time was over before the first message; the client's last complaint: ";
+    assert!(error.starts_with(start) && error.contains("127.0.0.1:1"), "{error}");
+    assert_eq!((requested.join().unwrap(), exits.join().unwrap()), (Ok(0), Ok(0)));
 }
