@@ -232,8 +232,9 @@ impl Sender<'_> {
                 break;
             }
             self.sent += 1;
-            self.job.schedule.sent(self.watch.elapsed_ns() - self.start_ns);
+            // A record belongs to the window in which its flush ends, as with the original.
             self.flush_if_told();
+            self.job.schedule.sent(self.watch.elapsed_ns() - self.start_ns);
             if due_ns.is_some() || self.sent.is_multiple_of(RECORDS_PER_POLL) {
                 self.serve(Duration::ZERO);
             }

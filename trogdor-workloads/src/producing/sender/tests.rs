@@ -12,7 +12,9 @@ use trogdor_core::{StatusBoard, StopReason, WorkerId};
 
 use super::*;
 use crate::client_config::JavaProperties;
-use crate::generators::{ConstantPayload, PayloadGenerator, TransactionGenerator};
+use crate::generators::{
+    ConstantPayload, FlushGenerator, PayloadGenerator, ThroughputGenerator, TransactionGenerator,
+};
 use crate::pace::Pace;
 use crate::producing::{ProduceBenchStatus, bootstrap, producer_settings};
 
@@ -128,6 +130,23 @@ fn a_transaction_that_takes_no_more_records_ends_the_run_with_its_error_and_is_a
     assert_eq!(status.errors.len(), 1, "{error}");
     let code = RDKafkaErrorCode::MessageSizeTooLarge.to_string();
     assert!(error.starts_with("commitTransaction: ") && error.contains(&code), "{error}");
+}
+
+#[test]
+fn a_record_belongs_to_the_window_in_which_its_flush_ends() {
+    let broker = broker();
+    broker.broker_round_trip_time(1, Duration::from_millis(300)).unwrap();
+    let windows = ThroughputGenerator::Constant { messages_per_window: 1, window_size_ms: 200 };
+    let job = Job {
+        schedule: Schedule::in_windows(&windows, 0),
+        flushes: Some(FlushGenerator::Constant { messages_per_flush: 1 }.start(0)),
+        tell: |slot, snapshot| slot.set(snapshot.windows.map(|windows| windows.covered_ns)),
+        ..job(&broker, 1, &ONCE)
+    };
+    let (result, covered_ns) = run::<u64>(job, &StopFlag::default());
+    assert_eq!(result, Ok(1));
+    // Not to the first one.
+    assert!(covered_ns >= 400_000_000, "{covered_ns}");
 }
 
 #[test]
