@@ -133,6 +133,23 @@ fn a_transaction_that_takes_no_more_records_ends_the_run_with_its_error_and_is_a
 }
 
 #[test]
+fn a_commit_that_a_stop_gives_up_says_that_answers_are_missing() {
+    let broker = broker();
+    let not_yet = Answer::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS;
+    broker.request_errors(RDKafkaApiKey::Produce, &[not_yet; 1000]);
+    let job = Job {
+        transactions: Some(TransactionGenerator::Uniform { messages_per_transaction: 10 }.start()),
+        grace: Duration::from_millis(10),
+        ..job(&broker, 1, &[("transactional.id", "foo")])
+    };
+    let (result, status) = run_until(job, StopReason::Requested, |status| status.in_flight == 1);
+    let error = result.unwrap_err();
+    let expected = "commitTransaction did not end within the grace period: 1 records have no answer";
+    assert!(error.starts_with(expected), "{error}");
+    assert_eq!((status.handed_over, status.in_flight, status.total_sent), (1, 0, 0), "{error}");
+}
+
+#[test]
 fn a_record_belongs_to_the_window_in_which_its_flush_ends() {
     let broker = broker();
     broker.broker_round_trip_time(1, Duration::from_millis(300)).unwrap();

@@ -67,6 +67,10 @@ impl Sender<'_> {
     fn commit(&self) -> Result<(), String> {
         // Reports must be served before the call, which waits for all of them.
         self.serve_until_delivered(None);
+        let in_flight = self.deliveries.ledger().in_flight();
+        if in_flight > 0 {
+            return Err(self.too_late("commitTransaction", &format!("{in_flight} records have no answer")));
+        }
         self.transaction_call("commitTransaction", |step| self.producer.commit_transaction(step))?;
         self.in_transaction.set(false);
         self.deliveries.ledger().transaction_committed();
@@ -112,13 +116,17 @@ impl Sender<'_> {
                 return Err(self.deliveries.troubles.explain(late));
             }
             if self.grace_is_over() {
-                let late = format!("{name} did not end within the grace period: {}", text(name, &error));
-                return Err(self.deliveries.troubles.explain(late));
+                return Err(self.too_late(name, &text(name, &error)));
             }
             self.deliveries.troubles.check()?;
             self.publish_if_due(self.watch.elapsed_ns());
             self.serve(Duration::from_millis(1));
         }
+    }
+
+    fn too_late(&self, name: &str, reason: &str) -> String {
+        let late = format!("{name} did not end within the grace period: {reason}");
+        self.deliveries.troubles.explain(late)
     }
 }
 
