@@ -162,9 +162,7 @@ async fn a_broker_that_freezes_dies_and_comes_back_shows_in_the_counts() {
     });
     assert_eq!(metadata.await.unwrap(), [topic.as_str()]);
 
-    // Enough threads for all to wait at a time.
-    let mut spec =
-        SustainedConnectionSpec { duration_ms: 600_000, num_threads: 12, ..spec(&bootstrap, &topic) };
+    let mut spec = SustainedConnectionSpec { duration_ms: 600_000, ..spec(&bootstrap, &topic) };
     let limits = ["request.timeout.ms", "delivery.timeout.ms", "max.block.ms", "default.api.timeout.ms"];
     for (name, limit_ms) in limits.into_iter().zip(["1000", "1500", "1500", "1500"]) {
         let conf = match name {

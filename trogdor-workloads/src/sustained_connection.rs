@@ -80,7 +80,7 @@ const FIELDS: &[Field] = &[
     Field::new("metadataConnectionCount", Json::Int, "0", "how many ask for the cluster's nodes per period")
         .unit("connections"),
     Field::new("topicName", Json::Text, "", "a topic that exists; required with producers or consumers"),
-    Field::new("numThreads", Json::Int, "1", "how many connections are used at a time; less than 1 means 1")
+    Field::new("numThreads", Json::Int, "1", "how many use the connections; less than 1 means 1")
         .unit("threads"),
     Field::new(
         "refreshRateMs",
@@ -134,7 +134,7 @@ pub struct SustainedConnectionSpec {
     /// A topic that exists. Required with producers or consumers.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub topic_name: String,
-    /// Connections that are used at a time; less than 1 means 1, and is written as 1.
+    /// Threads that use the connections; less than 1 means 1, and is written as 1.
     #[serde(serialize_with = "at_least_one")]
     pub num_threads: i32,
     /// Pause between two uses of a connection, milliseconds; less than 1 means 1, and is written as 1.
@@ -199,10 +199,7 @@ impl TaskSpec for SustainedConnectionSpec {
             });
         }
         if self.num_threads > THREADS_MAX {
-            problems.push(format!(
-                "numThreads is {}; no more than {THREADS_MAX} connections are used at a time",
-                self.num_threads
-            ));
+            problems.push(format!("numThreads is {}; the most is {THREADS_MAX}", self.num_threads));
         }
         for kind in Kind::ALL {
             // The topic is looked for with the settings of the metadata connections.

@@ -21,8 +21,15 @@ use metadata::Metadata;
 use producer::Producer;
 use watch::Watch;
 
-/// The longest a use waits without looking at its stop flag.
-const LONGEST_WAIT: Duration = Duration::from_millis(20);
+/// How long a thread waits for an answer. A slow broker, or one that is away, keeps no thread from
+/// using other connections; that is how soon it is found that none of them works any more.
+const PATIENCE: Duration = Duration::from_millis(30);
+
+/// When to look again for an answer that was waited for so long: what is noticed late is so by an
+/// eighth, or little.
+fn pause(waited: Duration) -> Duration {
+    (waited / 8).max(Duration::from_millis(20))
+}
 
 /// What all connections of a task share.
 pub(super) struct Plan {

@@ -14,7 +14,7 @@ use crate::hot_thread::{HotThread, StopFlag};
 
 /// Something that is to be used now and then.
 pub(super) trait Keep: Send + 'static {
-    /// Uses it. Blocks, but not for long once the flag is set.
+    /// Uses it, or goes on with that. Does not block for long.
     fn step(&mut self, flag: &StopFlag) -> Step;
 }
 

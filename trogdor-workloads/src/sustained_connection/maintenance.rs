@@ -38,6 +38,7 @@ struct Place<K> {
     /// `None` while a thread has it.
     keep: Option<K>,
     is_open: bool,
+    /// When its current use was due, or its next one is.
     due_ns: u64,
     /// When its current use began, if one is not complete.
     begun_ns: Option<u64>,
@@ -162,11 +163,11 @@ impl<K: Keep, F: Fn(usize) -> K> Maintenance<K, F> {
         let was_open = place.is_open;
         let begun_ns = place.begun_ns.take().unwrap_or(begun_ns);
         let after = |pause: Duration| ended_ns.saturating_add(pause.as_nanos() as u64);
-        let mut due_ns = ended_ns.saturating_add(self.period_ns);
+        let mut next_ns = ended_ns.saturating_add(self.period_ns);
         let Some((keep, step)) = used else {
             place.is_open = false;
             book.aborted(place.kind, was_open);
-            return self.next(index, due_ns);
+            return self.next(index, next_ns);
         };
         place.keep = Some(keep);
         match step {
@@ -181,14 +182,14 @@ impl<K: Keep, F: Fn(usize) -> K> Maintenance<K, F> {
                     None => book.refreshed(place.kind),
                     Some(pause) => {
                         place.begun_ns = Some(begun_ns);
-                        due_ns = after(pause);
+                        next_ns = after(pause);
                     }
                 }
             }
             Step::Done => book.refreshed(place.kind),
             Step::Pending(pause) => {
                 place.begun_ns = Some(begun_ns);
-                due_ns = after(pause);
+                next_ns = after(pause);
             }
             Step::Failed(cause) => {
                 place.is_open = false;
@@ -196,14 +197,19 @@ impl<K: Keep, F: Fn(usize) -> K> Maintenance<K, F> {
             }
             Step::Stopped => {}
         }
-        self.next(index, due_ns);
+        self.next(index, next_ns);
     }
 
-    fn next(&mut self, index: usize, due_ns: u64) {
+    fn next(&mut self, index: usize, at_ns: u64) {
         let place = &mut self.places[index];
-        place.due_ns = due_ns;
-        let turns = if place.begun_ns.is_some() { &mut self.rests } else { &mut self.turns };
-        turns.push(Reverse((due_ns, index)));
+        let turns = match place.begun_ns {
+            Some(_) => &mut self.rests,
+            None => {
+                place.due_ns = at_ns;
+                &mut self.turns
+            }
+        };
+        turns.push(Reverse((at_ns, index)));
     }
 }
 

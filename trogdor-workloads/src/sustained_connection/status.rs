@@ -40,7 +40,8 @@ pub struct SustainedConnectionStatus {
     /// More about the metadata connections.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<ConnectionsStatus>,
-    /// How long brokers took to answer connections that were open.
+    /// How long brokers took to answer connections that were open. Answers that take longer than 30 ms are
+    /// noticed a little late, up to an eighth.
     pub answer_time: LatencySummary,
     /// From making a client to the first answer.
     pub open_time: LatencySummary,

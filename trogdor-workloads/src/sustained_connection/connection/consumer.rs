@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use super::watch::{Watch, answer, begin};
-use super::{Gone, Progress};
+use super::{Gone, Progress, pause};
 use crate::client_config::Translated;
+use crate::clock::Stopwatch;
 use crate::hot_thread::StopFlag;
 use crate::native::PartitionReader;
 
@@ -18,6 +19,8 @@ pub(super) struct Consumer {
     partition: i32,
     limit: Duration,
     records_max: usize,
+    /// Since when it waits for the end of the partition, if it does.
+    asked: Option<Stopwatch>,
     /// A look was begun and not ended.
     is_looking: bool,
 }
@@ -39,6 +42,7 @@ impl Consumer {
             partition,
             limit: Duration::from_millis(settings.ours.default_api_timeout_ms),
             records_max: settings.ours.max_poll_records.max(1) as usize,
+            asked: None,
             is_looking: false,
         })
     }
@@ -49,18 +53,22 @@ impl Consumer {
             self.end_look()?;
             return Ok(Progress::Done);
         }
-        self.begin_look(flag)?;
-        Ok(Progress::Answered { rest: Some(LOOK_TIME) })
-    }
-
-    fn begin_look(&mut self, flag: &StopFlag) -> Result<(), Gone> {
         let asking = self.reader.asking();
-        begin(asking);
-        asking.ask_offset(&self.topic, self.partition, rdkafka::Offset::End, self.limit)?;
-        let end = answer(asking, flag)?;
+        let asked = match self.asked {
+            Some(asked) => asked,
+            None => {
+                let asked = begin(asking);
+                asking.ask_offset(&self.topic, self.partition, rdkafka::Offset::End, self.limit)?;
+                *self.asked.insert(asked)
+            }
+        };
+        let Some(end) = answer(asking, asked, flag)? else {
+            return Ok(Progress::Pending(pause(Duration::from_nanos(asked.elapsed_ns()))));
+        };
+        self.asked = None;
         self.reader.begin(end)?;
         self.is_looking = true;
-        Ok(())
+        Ok(Progress::Answered { rest: Some(LOOK_TIME) })
     }
 
     /// Takes what is there, if something is, and reads no further.

@@ -7,18 +7,13 @@ use std::time::Duration;
 use rdkafka::producer::{BaseProducer, Producer as _};
 
 use super::watch::Watch;
-use super::{Gone, LONGEST_WAIT, Progress, Source};
+use super::{Gone, PATIENCE, Progress, Source, pause};
 use crate::client_config::{Ours, Translated};
 use crate::clock::{Stopwatch, wall_ms};
 use crate::hot_thread::StopFlag;
 use crate::kafka::{client_config, refusal};
 use crate::native::{BatchProducer, Record, TopicNumber};
 use crate::trouble::Troubles;
-
-/// An idempotent producer sends nothing before it has its id. librdkafka asks for that at once, when
-/// it cannot be connected yet, and again after half a second: time that others can use.
-const OPENING_PATIENCE: Duration = Duration::from_millis(30);
-const OPENING_PAUSE: Duration = Duration::from_millis(470);
 
 pub(super) struct Producer {
     producer: BatchProducer<Watch>,
@@ -29,7 +24,6 @@ pub(super) struct Producer {
     ours: Ours,
     /// Since when a record is on its way, if one is.
     since: Option<Stopwatch>,
-    has_paused: bool,
 }
 
 impl Producer {
@@ -48,7 +42,7 @@ impl Producer {
         let mut producer = BatchProducer::new(producer, None);
         let topic = producer.open_topic(topic)?;
         let ours = settings.ours;
-        Ok(Producer { producer, topic, partitions, turn: 0, ours, since: None, has_paused: false })
+        Ok(Producer { producer, topic, partitions, turn: 0, ours, since: None })
     }
 
     /// Sends a record and waits for its acknowledgement: at the first time for at most
@@ -65,8 +59,10 @@ impl Producer {
         };
         let limit_ms = if is_open { u64::MAX } else { self.ours.max_block_ms };
         loop {
+            let waited = Duration::from_nanos(since.elapsed_ns());
+            let patience = PATIENCE.saturating_sub(waited);
             let mut outcome = None;
-            self.producer.serve(LONGEST_WAIT, |reports| outcome = reports.map(|(_, error)| error).last());
+            self.producer.serve(patience, |reports| outcome = reports.map(|(_, error)| error).last());
             match outcome {
                 Some(None) => {
                     self.since = None;
@@ -75,7 +71,6 @@ impl Producer {
                 Some(Some(failure)) => return Err(self.troubles().explain(failure.code.to_string()).into()),
                 None => self.troubles().check()?,
             }
-            let waited = Duration::from_nanos(since.elapsed_ns());
             if flag.is_set() {
                 return Err(Gone::Stopped);
             }
@@ -83,8 +78,8 @@ impl Producer {
                 let text = format!("no acknowledgement after {limit_ms} ms (max.block.ms)");
                 return Err(self.troubles().explain(text).into());
             }
-            if !is_open && waited >= OPENING_PATIENCE && !std::mem::replace(&mut self.has_paused, true) {
-                return Ok(Progress::Pending(OPENING_PAUSE));
+            if patience.is_zero() {
+                return Ok(Progress::Pending(pause(waited)));
             }
         }
     }

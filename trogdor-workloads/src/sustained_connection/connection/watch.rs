@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -9,7 +10,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 
-use super::{Gone, LONGEST_WAIT};
+use super::{Gone, PATIENCE};
+use crate::clock::Stopwatch;
 use crate::hot_thread::StopFlag;
 use crate::native::Asking;
 use crate::trouble::Troubles;
@@ -42,22 +44,28 @@ impl ProducerContext for Watch {
 }
 
 /// What the client had to say before does not explain what comes.
-pub(super) fn begin(asking: &Asking<Watch>) {
+pub(super) fn begin(asking: &Asking<Watch>) -> Stopwatch {
     asking.serve();
     asking.context().troubles.forget();
+    Stopwatch::start()
 }
 
-/// Waits for an answer. The client ends the wait when the time of the question is over.
-pub(super) fn answer(asking: &Asking<Watch>, flag: &StopFlag) -> Result<i64, Gone> {
+/// The answer to a question that was asked a while ago, if it comes before a thread's patience is
+/// over. The client ends the wait when the time of the question is over.
+pub(super) fn answer(asking: &Asking<Watch>, asked: Stopwatch, flag: &StopFlag) -> Result<Option<i64>, Gone> {
     let troubles = &asking.context().troubles;
     loop {
-        match asking.answer(LONGEST_WAIT) {
-            Some(Ok(answer)) => return Ok(answer),
+        let patience = PATIENCE.saturating_sub(Duration::from_nanos(asked.elapsed_ns()));
+        match asking.answer(patience) {
+            Some(Ok(answer)) => return Ok(Some(answer)),
             Some(Err(cause)) => return Err(troubles.explain(cause).into()),
             None => troubles.check()?,
         }
         if flag.is_set() {
             return Err(Gone::Stopped);
+        }
+        if patience.is_zero() {
+            return Ok(None);
         }
     }
 }

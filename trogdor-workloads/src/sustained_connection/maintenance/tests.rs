@@ -181,14 +181,19 @@ async fn what_is_left_of_a_use_keeps_no_thread_and_comes_before_the_next_use() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_opening_takes_as_long_as_all_its_parts_and_what_is_between() {
-    let (_, status, _) = run(1, 1, 60_000, 2, |_, _, times| match times {
-        1 => Step::Pending(Duration::from_millis(30)),
-        _ => answered(true),
+async fn a_use_takes_as_long_as_all_its_parts_and_what_is_between() {
+    let (_, status, _) = run(1, 1, 1, 4, |_, _, times| match times {
+        2 => answered(true),
+        4 => answered(false),
+        _ => Step::Pending(Duration::from_millis(30)),
     })
     .await;
-    assert_eq!((status.refreshed, status.open_time.count), (1, 1));
+    let producers = status.producers.unwrap();
+    assert_eq!((status.refreshed, status.open_time.count, producers.answer_time.count), (2, 1, 1));
     assert!(status.open_time.max_us >= 30_000, "{status:?}");
+    assert!(producers.answer_time.max_us >= 30_000, "{status:?}");
+    // It was late by what came before its first part.
+    assert!(status.refresh_delay.max_us < 30_000, "{status:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
