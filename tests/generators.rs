@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use trogdor_core::SystemClock;
 use trogdor_lab::{JavaTrogdor, free_port};
 
-use crate::support::{Daemon, Record, http, kafka, platform, read_topics, stderr, topic, trogdor};
+use crate::support::{Daemon, Record, http, kafka, platform, read_topics, stderr, stdout, topic, trogdor};
 
 const RECORDS: usize = 300;
 

@@ -173,9 +173,8 @@ async fn records_of_every_codec_and_of_transactions_are_read() {
     let all = read(&spec).await;
     assert_eq!((all.total_bytes_received, all.share), (1200 * 516, accepted(1200)));
     // The brokers write down what they were told a little later.
-    let nothing_left = async {
-        while describe(kafka, &name, &[]).await.iter().filter(|row| row[4] == "0").count() < 6 {}
-    };
+    let nothing_left =
+        async { while describe(kafka, &name, &[]).await.iter().filter(|row| row[4] == "0").count() < 6 {} };
     tokio::time::timeout(LIMIT, nothing_left).await.expect("nothing is left to read");
 }
 

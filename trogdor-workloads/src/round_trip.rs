@@ -388,9 +388,9 @@ impl RoundTrip {
             tokio::select! {
                 result = &mut both => break result,
                 _ = ticks.tick() => drop(teller.tell(None)),
-                _ = ctx.stop.stopped(), if !is_stopping => {
+                reason = ctx.stop.stopped(), if !is_stopping => {
                     is_stopping = true;
-                    flag.stop();
+                    flag.stop_for(reason);
                 }
             }
         };

@@ -85,7 +85,7 @@ fn ends(job: &Job, consumer: &mut BatchConsumer, flag: &StopFlag) -> Result<Opti
     for lane in job.lanes.iter() {
         loop {
             if flag.is_set() {
-                let reason = consumer.troubles().last();
+                let reason = consumer.troubles().last().filter(|_| flag.is_time_up());
                 let text = |reason| format!("its time was over before the first message: {reason}");
                 return reason.map_or(Ok(None), |reason| Err(text(reason)));
             }
