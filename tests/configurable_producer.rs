@@ -7,11 +7,11 @@ use trogdor::workloads::{
     ConfigurableProducerSpec, ConfigurableProducerStatus, FlushGenerator, PartitionsSpec, PayloadGenerator,
     ThroughputGenerator, TopicsSpec,
 };
+use trogdor_core::TaskResult;
 use trogdor_core::api::CoordinatorApi as _;
-use trogdor_core::{Cluster, TaskId, TaskResult};
 use trogdor_lab::Kafka;
 
-use crate::support::{LIMIT, kafka, read_topic, topic};
+use crate::support::{kafka, read_topic, topic, until};
 
 fn topics(name: &str, partitions: i32) -> TopicsSpec {
     let mut topics = TopicsSpec::default();
@@ -49,21 +49,6 @@ async fn run(spec: &ConfigurableProducerSpec) -> TaskResult {
 
 fn status(result: &TaskResult) -> ConfigurableProducerStatus {
     result.status().unwrap_or_else(|error| panic!("{error}: {:?}", result.state))
-}
-
-/// Waits until a running task's status is as wanted.
-async fn until(cluster: &Cluster, id: &TaskId, is_so: impl Fn(&Value) -> bool) {
-    let coordinator = cluster.coordinator();
-    let looking = async {
-        loop {
-            let state = coordinator.await_task(id.clone(), Duration::from_millis(50)).await.unwrap();
-            if is_so(state.status()) {
-                return;
-            }
-            assert!(!state.is_done(), "{state:?}");
-        }
-    };
-    tokio::time::timeout(LIMIT, looking).await.expect("it comes to that");
 }
 
 #[tokio::test]
@@ -183,7 +168,7 @@ async fn a_task_that_is_stopped_ends_well() {
     let spec = ConfigurableProducerSpec { duration_ms: 600_000, ..spec(&topic("stopped"), 1).await };
     let cluster = trogdor::cluster().unwrap().start();
     let id = cluster.create("foo", &spec).await.unwrap();
-    until(&cluster, &id, |status| status["totalSent"].as_u64() > Some(0)).await;
+    until(&cluster, &id, |status: &Value| status["totalSent"].as_u64() > Some(0)).await;
     cluster.coordinator().stop_task(id.clone()).await.unwrap();
     let status = status(&cluster.wait(&id).await.unwrap().ok().unwrap());
     assert_eq!((status.handed_over, status.in_flight), (status.total_sent, 0), "{status:?}");
@@ -216,9 +201,9 @@ async fn a_stop_ends_a_flush_that_nobody_answers() {
     };
     let cluster = trogdor::cluster().unwrap().stop_grace(Duration::from_secs(1)).start();
     let id = cluster.create("foo", &spec).await.unwrap();
-    until(&cluster, &id, |status| status["totalSent"].as_u64() > Some(0)).await;
+    until(&cluster, &id, |status: &Value| status["totalSent"].as_u64() > Some(0)).await;
     kafka.pause().await.unwrap();
-    until(&cluster, &id, |status| status["inFlight"].as_u64() == Some(1)).await;
+    until(&cluster, &id, |status: &Value| status["inFlight"].as_u64() == Some(1)).await;
     cluster.coordinator().stop_task(id.clone()).await.unwrap();
     let result = cluster.wait(&id).await.unwrap();
     let status = status(&result);

@@ -11,10 +11,10 @@ use trogdor::workloads::{
     TransactionGenerator,
 };
 use trogdor_core::api::CoordinatorApi as _;
-use trogdor_core::{Cluster, TaskId, TaskResult};
+use trogdor_core::{Cluster, TaskResult};
 use trogdor_lab::Kafka;
 
-use crate::support::{LIMIT, Record, kafka, read_topic, topic};
+use crate::support::{LIMIT, Record, kafka, read_topic, topic, until};
 
 fn topics(name: &str, partitions: i32) -> TopicsSpec {
     let mut topics = TopicsSpec::default();
@@ -46,21 +46,6 @@ async fn run(spec: &ProduceBenchSpec) -> TaskResult {
 
 fn status(result: &TaskResult) -> ProduceBenchStatus {
     result.status().unwrap_or_else(|error| panic!("{error}: {:?}", result.state))
-}
-
-/// Waits until a running task's status is as wanted.
-async fn until(cluster: &Cluster, id: &TaskId, is_so: impl Fn(&Value) -> bool) {
-    let coordinator = cluster.coordinator();
-    let looking = async {
-        loop {
-            let state = coordinator.await_task(id.clone(), Duration::from_millis(50)).await.unwrap();
-            if is_so(state.status()) {
-                return;
-            }
-            assert!(!state.is_done(), "{state:?}");
-        }
-    };
-    tokio::time::timeout(LIMIT, looking).await.expect("it comes to that");
 }
 
 #[tokio::test]
@@ -204,7 +189,7 @@ async fn a_stopped_transaction_is_aborted_and_its_records_are_not_counted() {
     let cluster = cluster();
     let id = cluster.create("foo", &spec).await.unwrap();
     // The first status comes after a second, in the second transaction.
-    until(&cluster, &id, |status| status["transactionsCommitted"].as_u64() >= Some(1)).await;
+    until(&cluster, &id, |status: &Value| status["transactionsCommitted"].as_u64() >= Some(1)).await;
     cluster.coordinator().stop_task(id.clone()).await.unwrap();
     let result = cluster.wait(&id).await.unwrap().ok().unwrap();
     let status = status(&result);
@@ -228,7 +213,7 @@ async fn a_fenced_producer_says_so() {
     spec.producer_conf.insert("transactional.id".to_owned(), topic.clone());
     let cluster = cluster();
     let id = cluster.create("foo", &spec).await.unwrap();
-    until(&cluster, &id, |status| status["totalSent"].as_u64() > Some(0)).await;
+    until(&cluster, &id, |status: &Value| status["totalSent"].as_u64() > Some(0)).await;
     let fence = tokio::task::spawn_blocking(move || {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", spec.bootstrap_servers).set("transactional.id", topic);
@@ -256,10 +241,10 @@ async fn records_without_an_answer_when_a_stop_is_over_are_unknown() {
     };
     let cluster = trogdor::cluster().unwrap().stop_grace(Duration::from_secs(1)).start();
     let id = cluster.create("foo", &spec).await.unwrap();
-    until(&cluster, &id, |status| status["totalSent"].as_u64() > Some(0)).await;
+    until(&cluster, &id, |status: &Value| status["totalSent"].as_u64() > Some(0)).await;
     kafka.pause().await.unwrap();
     // Many more than are on their way while all is well.
-    until(&cluster, &id, |status| status["inFlight"].as_u64() >= Some(50)).await;
+    until(&cluster, &id, |status: &Value| status["inFlight"].as_u64() >= Some(50)).await;
     cluster.coordinator().stop_task(id.clone()).await.unwrap();
     let result = cluster.wait(&id).await.unwrap();
     let error = result.error().unwrap();
@@ -499,7 +484,7 @@ async fn a_full_rate_run_that_is_stopped_accounts_for_every_record() {
     };
     let cluster = cluster();
     let id = cluster.create("foo", &spec).await.unwrap();
-    until(&cluster, &id, |status| status["totalSent"].as_u64() > Some(0)).await;
+    until(&cluster, &id, |status: &Value| status["totalSent"].as_u64() > Some(0)).await;
     cluster.coordinator().stop_task(id.clone()).await.unwrap();
     let status = status(&cluster.wait(&id).await.unwrap().ok().unwrap());
     assert_eq!((status.failed, status.unknown, status.in_flight, status.messages_aborted), (0, 0, 0, 0));

@@ -10,11 +10,10 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use trogdor::workloads::{
     PartitionsSpec, PayloadGenerator, ProduceBenchSpec, RoundTripSpec, RoundTripStatus, TopicsSpec,
 };
-use trogdor_core::api::CoordinatorApi as _;
 use trogdor_core::{Cluster, TaskId, TaskResult};
 use trogdor_lab::Kafka;
 
-use crate::support::{LIMIT, kafka, read_topic, topic};
+use crate::support::{LIMIT, kafka, read_topic, topic, until};
 
 fn cluster() -> Cluster {
     trogdor::cluster().unwrap().start()
@@ -182,23 +181,6 @@ async fn records_that_are_too_large_are_counted_and_the_others_come_back() {
     assert!(error.contains(&format!("of 1000 messages {} were not delivered", status.failed)), "{error}");
 }
 
-/// Waits until the status of a task is as wanted.
-async fn wait_for(cluster: &Cluster, id: &TaskId, wanted: impl Fn(&RoundTripStatus) -> bool) {
-    let coordinator = cluster.coordinator();
-    let looking = async {
-        loop {
-            let state = coordinator.task(id.clone()).await.unwrap();
-            let status = serde_json::from_value(state.status().clone());
-            if status.is_ok_and(|status| wanted(&status)) {
-                return;
-            }
-            assert!(!state.is_done(), "{state:?}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(LIMIT, looking).await.expect("it comes to that");
-}
-
 #[tokio::test]
 async fn what_is_deleted_before_it_is_read_is_lost() {
     let kafka = kafka().await;
@@ -210,7 +192,7 @@ async fn what_is_deleted_before_it_is_read_is_lost() {
     }
     let (cluster, id) = (cluster(), TaskId::from("round"));
     cluster.create(id.clone(), &spec).await.unwrap();
-    wait_for(&cluster, &id, |status| status.acknowledged == 3000).await;
+    until(&cluster, &id, |status: &RoundTripStatus| status.acknowledged == 3000).await;
     let admin: AdminClient<_> =
         ClientConfig::new().set("bootstrap.servers", kafka.bootstrap()).create().unwrap();
     let mut before = TopicPartitionList::new();
@@ -231,7 +213,7 @@ async fn doubled_changed_and_misplaced_records_are_found() {
     let spec = RoundTripSpec { target_messages_per_sec: 100, ..spec(bootstrap, &topic, 300) };
     let (cluster, id) = (cluster(), TaskId::from("round"));
     cluster.create(id.clone(), &spec).await.unwrap();
-    wait_for(&cluster, &id, |status| status.total_received > 10).await;
+    until(&cluster, &id, |status: &RoundTripStatus| status.total_received > 10).await;
     // Partition 0 begins with the records 0, 3, 6: they come again, as they are, changed, elsewhere.
     let consumer: BaseConsumer =
         ClientConfig::new().set("bootstrap.servers", bootstrap).set("group.id", "reader").create().unwrap();
@@ -268,12 +250,13 @@ async fn doubled_changed_and_misplaced_records_are_found() {
 async fn what_an_open_transaction_of_others_holds_back_is_not_called_lost() {
     let bootstrap = kafka().await.bootstrap();
     let topic = topic("round-trip");
-    let mut spec = RoundTripSpec { duration_ms: 20_000, ..spec(bootstrap, &topic, 300) };
+    // Long enough to send all and to look at the ends of the partitions afterwards.
+    let mut spec = RoundTripSpec { duration_ms: 10_000, ..spec(bootstrap, &topic, 300) };
     spec.target_messages_per_sec = 100;
     spec.consumer_conf.insert("isolation.level".to_owned(), "read_committed".to_owned());
-    let (cluster, id) = (cluster(), TaskId::from("round"));
-    cluster.create(id.clone(), &spec).await.unwrap();
-    wait_for(&cluster, &id, |status| status.total_received > 10).await;
+    let cluster = trogdor::cluster().unwrap().stop_grace(Duration::from_secs(3)).start();
+    let id = cluster.create("round", &spec).await.unwrap();
+    until(&cluster, &id, |status: &RoundTripStatus| status.total_received > 10).await;
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("transactional.id", &topic)
@@ -283,13 +266,14 @@ async fn what_an_open_transaction_of_others_holds_back_is_not_called_lost() {
     producer.begin_transaction().unwrap();
     let foreign = BaseRecord::<[u8], [u8]>::to(&topic).partition(0).payload(b"foreign");
     producer.send(foreign).map_err(|(error, _)| error).unwrap();
-    // All else is read, and the ends of the partitions were looked at.
-    wait_for(&cluster, &id, |status| status.acknowledged == 300 && status.not_yet_received > 0).await;
-    tokio::time::sleep(Duration::from_secs(4)).await;
-    wait_for(&cluster, &id, |status| status.not_yet_received > 0 && status.lost.count == 0).await;
-    producer.commit_transaction(LIMIT).unwrap();
-    let status: RoundTripStatus = cluster.wait(&id).await.unwrap().ok().unwrap().status().unwrap();
-    assert_eq!((status.total_received, status.lost.count, status.foreign), (300, 0, 1), "{status:?}");
+    producer.flush(LIMIT).unwrap();
+    let result = cluster.wait(&id).await.unwrap();
+    let status: RoundTripStatus = result.status().unwrap();
+    assert_eq!((status.acknowledged, status.lost.count), (300, 0), "{status:?}");
+    assert!(status.not_yet_received > 0, "the transaction held something back: {status:?}");
+    let error = result.ok().unwrap_err().to_string();
+    assert!(error.contains("were acknowledged but not received by the end"), "{error}");
+    producer.abort_transaction(LIMIT).unwrap();
 }
 
 #[tokio::test]
@@ -330,9 +314,9 @@ async fn a_broker_that_dies_and_comes_back_costs_no_record() {
     }
     let id = TaskId::from("round");
     cluster.create(id.clone(), &spec).await.unwrap();
-    wait_for(&cluster, &id, |status| status.total_received > 1000).await;
+    until(&cluster, &id, |status: &RoundTripStatus| status.total_received > 1000).await;
     broker.kill().await.unwrap();
-    wait_for(&cluster, &id, |status| status.resent > 0).await;
+    until(&cluster, &id, |status: &RoundTripStatus| status.resent > 0).await;
     broker.restart().await.unwrap();
     let result = cluster.wait(&id).await.unwrap();
     let status: RoundTripStatus = result.status().unwrap();

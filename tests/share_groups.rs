@@ -20,7 +20,7 @@ use trogdor_core::api::CoordinatorApi as _;
 use trogdor_core::{Cluster, TaskId, TaskResult};
 use trogdor_lab::{JavaTool, Kafka, free_port};
 
-use crate::support::{Daemon, LIMIT, http, kafka, platform, topic};
+use crate::support::{Daemon, LIMIT, http, kafka, platform, topic, until};
 
 fn cluster() -> Cluster {
     trogdor::cluster().unwrap().start()
@@ -166,16 +166,20 @@ async fn records_of_every_codec_and_of_transactions_are_read() {
     let spec = filling(kafka, &format!("{name}-transactions"), 1, 200);
     let spec = ProduceBenchSpec { transaction_generator: Some(transactions), ..spec };
     cluster().run(&spec).await.unwrap().ok().unwrap();
+    // One more record, so that whoever has read all of them has gone past all of the ends.
+    fill(kafka, &format!("{name}-transactions"), 1, 1).await;
 
     let topics =
         ["none", "gzip", "snappy", "lz4", "zstd", "transactions"].map(|kind| format!("{name}-{kind}"));
-    let spec = ShareConsumeBenchSpec { active_topics: topics.to_vec(), ..reading(kafka, &name, 1200) };
+    let spec = ShareConsumeBenchSpec { active_topics: topics.to_vec(), ..reading(kafka, &name, 1201) };
     let all = read(&spec).await;
-    assert_eq!((all.total_bytes_received, all.share), (1200 * 516, accepted(1200)));
-    // The brokers write down what they were told a little later.
-    let nothing_left =
-        async { while describe(kafka, &name, &[]).await.iter().filter(|row| row[4] == "0").count() < 6 {} };
-    tokio::time::timeout(LIMIT, nothing_left).await.expect("nothing is left to read");
+    assert_eq!((all.total_bytes_received, all.share), (1201 * 516, accepted(1201)));
+    assert_eq!(left(kafka, &name).await, ["0"; 6], "nothing is left to read");
+}
+
+/// How many offsets of each partition a group has not done with.
+async fn left(kafka: &Kafka, group: &str) -> Vec<String> {
+    describe(kafka, group, &[]).await.into_iter().map(|row| row[4].clone()).collect()
 }
 
 #[tokio::test]
@@ -314,18 +318,20 @@ impl Agent {
     /// The entry of all members, as soon as it is as wanted.
     async fn until(&self, mut wanted: impl FnMut(&ConsumerStatus) -> bool) -> ConsumerStatus {
         let looking = async {
+            let mut version = 0;
             loop {
-                let (_, status) = http(&self.daemon.target(), "GET", "/agent/status", "").await;
-                let status: Value = serde_json::from_str(&status).unwrap();
-                let worker = &status["workers"]["1"];
-                assert_eq!(worker.get("error").and_then(Value::as_str).unwrap_or_default(), "", "{status}");
+                let path = format!("/agent/watch?since={version}&waitMs=10000");
+                let (_, news) = http(&self.daemon.target(), "GET", &path, "").await;
+                let news: Value = serde_json::from_str(&news).unwrap();
+                version = news["version"].as_u64().unwrap();
+                let worker = &news["changed"]["1"];
+                assert_eq!(worker.get("error").and_then(Value::as_str).unwrap_or_default(), "", "{news}");
                 let all = serde_json::from_value(worker["status"][ALL_CONSUMERS].clone());
                 if let Ok(all) = all
                     && wanted(&all)
                 {
                     return all;
                 }
-                tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
         tokio::time::timeout(LIMIT, looking).await.expect("it comes to that")
@@ -379,17 +385,13 @@ async fn a_frozen_member_loses_its_records_when_their_locks_end() {
 }
 
 /// The entry of all members of a task that runs, as soon as it is as wanted.
-async fn until(cluster: &Cluster, id: &TaskId, wanted: &dyn Fn(&ConsumerStatus) -> bool) -> ConsumerStatus {
-    loop {
-        let state = cluster.coordinator().await_task(id.clone(), Duration::from_millis(50)).await.unwrap();
-        assert!(!state.is_done(), "{state:?}");
-        let status: Result<ConsumeBenchStatus, _> = serde_json::from_value(state.status().clone());
-        if let Some(all) = status.ok().and_then(|mut status| status.remove(ALL_CONSUMERS))
-            && wanted(&all)
-        {
-            return all;
-        }
-    }
+async fn until_all(
+    cluster: &Cluster,
+    id: &TaskId,
+    wanted: &dyn Fn(&ConsumerStatus) -> bool,
+) -> ConsumerStatus {
+    let wanted = |status: &ConsumeBenchStatus| status.get(ALL_CONSUMERS).is_some_and(wanted);
+    until(cluster, id, wanted).await.remove(ALL_CONSUMERS).unwrap()
 }
 
 #[tokio::test]
@@ -440,7 +442,7 @@ async fn a_broker_that_dies_and_stays_away_is_an_error_in_time() {
     let spec = ShareConsumeBenchSpec { duration_ms: 5000, ..reading(&kafka, &topic, 1000) };
     let cluster = cluster();
     let id = cluster.create("foo", &spec).await.unwrap();
-    until(&cluster, &id, &|all| all.total_messages_received == 100).await;
+    until_all(&cluster, &id, &|all| all.total_messages_received == 100).await;
     kafka.kill().await.unwrap();
     let result = cluster.wait(&id).await.unwrap();
     let error = result.error().unwrap();
@@ -456,7 +458,7 @@ async fn a_topic_that_is_deleted_is_named() {
     fill(kafka, &topic, 1, 10).await;
     let cluster = cluster();
     let id = cluster.create("foo", &reading(kafka, &topic, 1000)).await.unwrap();
-    until(&cluster, &id, &|all| all.total_messages_received == 10).await;
+    until_all(&cluster, &id, &|all| all.total_messages_received == 10).await;
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", kafka.bootstrap()).create().unwrap();
     admin.delete_topics(&[&topic], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
@@ -479,7 +481,7 @@ async fn a_broker_that_is_killed_and_comes_back_loses_nothing() {
     };
     let cluster = cluster();
     let id = cluster.create("foo", &spec).await.unwrap();
-    let until = async |wanted: &dyn Fn(&ConsumerStatus) -> bool| until(&cluster, &id, wanted).await;
+    let until = async |wanted: &dyn Fn(&ConsumerStatus) -> bool| until_all(&cluster, &id, wanted).await;
     until(&|all| all.unique_messages >= Some(100)).await;
     kafka.kill().await.unwrap();
     kafka.restart().await.unwrap();

@@ -1,15 +1,12 @@
 //! ShareRoundTrip against real brokers: what is checked, and that nothing is lost, whatever happens to the broker.
 
-use std::time::Duration;
-
 use trogdor::workloads::{
     PartitionsSpec, RoundTripSpec, RoundTripStatus, ShareConsumeBenchSpec, ShareRoundTripSpec, TopicsSpec,
 };
-use trogdor_core::api::CoordinatorApi as _;
-use trogdor_core::{Cluster, TaskId, TaskResult};
+use trogdor_core::{Cluster, TaskResult};
 use trogdor_lab::Kafka;
 
-use crate::support::{kafka, topic};
+use crate::support::{kafka, topic, until};
 
 fn cluster() -> Cluster {
     trogdor::cluster().unwrap().start()
@@ -61,18 +58,6 @@ async fn every_record_comes_back_once_and_is_accepted_once() {
     assert_eq!((status.total_received, status.foreign), (3000, 20_000), "{status:?}");
 }
 
-/// Waits for a status of a task that runs.
-async fn until(cluster: &Cluster, id: &TaskId, wanted: impl Fn(&RoundTripStatus) -> bool) {
-    loop {
-        let state = cluster.coordinator().await_task(id.clone(), Duration::from_millis(20)).await.unwrap();
-        assert!(!state.is_done(), "{state:?}");
-        let status: Result<RoundTripStatus, _> = serde_json::from_value(state.status().clone());
-        if status.is_ok_and(|status| wanted(&status)) {
-            return;
-        }
-    }
-}
-
 #[tokio::test]
 async fn what_never_comes_is_told_as_lost() {
     let (kafka, topic) = (kafka().await, topic("share-trip-lost"));
@@ -81,7 +66,7 @@ async fn what_never_comes_is_told_as_lost() {
     spec.0.target_messages_per_sec = 100;
     let cluster = cluster();
     let id = cluster.create(topic.as_str(), &spec).await.unwrap();
-    until(&cluster, &id, |status| status.acknowledged > 20).await;
+    until(&cluster, &id, |status: &RoundTripStatus| status.acknowledged > 20).await;
     // Another member of its group takes some of its records.
     let thief = ShareConsumeBenchSpec {
         duration_ms: 60_000,
@@ -110,7 +95,7 @@ async fn a_broker_that_is_killed_and_comes_back_loses_nothing() {
     spec.0.target_messages_per_sec = 300;
     let cluster = cluster();
     let id = cluster.create(topic.as_str(), &spec).await.unwrap();
-    until(&cluster, &id, |status| status.total_received > 100).await;
+    until(&cluster, &id, |status: &RoundTripStatus| status.total_received > 100).await;
     kafka.kill().await.unwrap();
     kafka.restart().await.unwrap();
     let result = cluster.wait(&id).await.unwrap().ok().unwrap();

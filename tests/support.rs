@@ -2,6 +2,9 @@
 //! reads a topic from its beginning.
 
 pub mod tasks;
+mod waiting;
+
+pub use waiting::until;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

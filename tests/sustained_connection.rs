@@ -2,7 +2,6 @@
 //! freezes or dies, how it ends.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -11,10 +10,10 @@ use trogdor::workloads::{
     TopicsSpec,
 };
 use trogdor_core::api::CoordinatorApi as _;
-use trogdor_core::{Cluster, TaskId, TaskResult};
+use trogdor_core::{Cluster, TaskResult};
 use trogdor_lab::Kafka;
 
-use crate::support::{LIMIT, TROGDOR, kafka, read_topic, stderr, stdout, topic};
+use crate::support::{LIMIT, TROGDOR, kafka, read_topic, stderr, stdout, topic, until};
 
 /// A topic with three partitions and nothing in it.
 async fn create(bootstrap: &str, topic: &str) {
@@ -80,25 +79,6 @@ fn open(status: &Value) -> [u64; 3] {
 fn failed(status: &Value) -> [u64; 3] {
     ["totalProducerFailedConnections", "totalConsumerFailedConnections", "totalMetadataFailedConnections"]
         .map(|field| status[field].as_u64().unwrap_or(0))
-}
-
-/// Waits until a running task's status is as wanted, and gives it.
-async fn until(cluster: &Cluster, id: &TaskId, is_so: impl Fn(&Value) -> bool) -> Value {
-    let coordinator = cluster.coordinator();
-    let mut last = Value::Null;
-    let looking = async {
-        loop {
-            let state = coordinator.await_task(id.clone(), Duration::from_millis(50)).await.unwrap();
-            last = state.status().clone();
-            if is_so(&last) {
-                return;
-            }
-            assert!(!state.is_done(), "{state:?}");
-        }
-    };
-    let found = tokio::time::timeout(LIMIT, looking).await;
-    assert!(found.is_ok(), "it does not come to that: {last}");
-    last
 }
 
 #[tokio::test]
@@ -175,10 +155,10 @@ async fn a_broker_that_freezes_dies_and_comes_back_shows_in_the_counts() {
     spec.admin_client_conf = spec.consumer_conf.clone();
     let cluster = cluster();
     let id = cluster.create("foo", &spec).await.unwrap();
-    until(&cluster, &id, |status| open(status) == [4, 4, 4]).await;
+    until(&cluster, &id, |status: &Value| open(status) == [4, 4, 4]).await;
 
     kafka.pause().await.unwrap();
-    let frozen = until(&cluster, &id, |status| open(status) == [0, 0, 0]).await;
+    let frozen = until(&cluster, &id, |status: &Value| open(status) == [0, 0, 0]).await;
     assert!(failed(&frozen).iter().all(|failures| *failures >= 4), "{frozen}");
     let causes: Vec<_> = frozen["errors"].as_object().unwrap().keys().collect();
     let is_about_time = |cause: &str| {
@@ -186,14 +166,14 @@ async fn a_broker_that_freezes_dies_and_comes_back_shows_in_the_counts() {
     };
     assert!(causes.iter().all(|cause| is_about_time(cause)), "{causes:?}");
     kafka.resume().await.unwrap();
-    until(&cluster, &id, |status| open(status) == [4, 4, 4]).await;
+    until(&cluster, &id, |status: &Value| open(status) == [4, 4, 4]).await;
 
     kafka.kill().await.unwrap();
-    let dead = until(&cluster, &id, |status| open(status) == [0, 0, 0]).await;
+    let dead = until(&cluster, &id, |status: &Value| open(status) == [0, 0, 0]).await;
     let causes: Vec<_> = dead["errors"].as_object().unwrap().keys().collect();
     assert!(causes.iter().any(|cause| cause.contains("Connection refused")), "{causes:?}");
     kafka.restart().await.unwrap();
-    until(&cluster, &id, |status| open(status) == [4, 4, 4]).await;
+    until(&cluster, &id, |status: &Value| open(status) == [4, 4, 4]).await;
 
     cluster.coordinator().stop_task(id.clone()).await.unwrap();
     let status = status(&cluster.wait(&id).await.unwrap().ok().unwrap());

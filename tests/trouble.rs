@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use rdkafka::admin::{AdminClient, AdminOptions};
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::{ClientConfig, client::DefaultClientContext};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -211,7 +211,7 @@ async fn a_server_that_is_away_stands_in_the_status_and_in_the_error_of_a_task_w
             let text = status.as_str().unwrap_or_default();
             text.contains(&bootstrap) && text.contains("Connection refused")
         };
-        running.until("a status that names the server", names_it).await;
+        running.until(names_it).await;
         let result = running.end().await;
         let error = error(&result);
         assert!(error.contains(&bootstrap) && error.contains("Connection refused"), "{error}");
@@ -249,27 +249,27 @@ async fn a_broker_that_is_away_dies_and_comes_back_costs_time_and_no_record() {
     );
     let waits = |status: &Value| status.as_str().is_some_and(|text| text.contains(&alice.bootstrap));
     tokio::join!(
-        producing.until("a wait for the broker", waits),
-        round_trip.until("a wait for the broker", waits),
-        subscribed.until("a wait for the broker", waits),
-        assigned.until("a wait for the broker", waits),
+        producing.until(waits),
+        round_trip.until(waits),
+        subscribed.until(waits),
+        assigned.until(waits),
     );
     kafka.restart().await.unwrap();
     let comes_back = |status: &Value| status["totalReceived"].as_u64() > Some(0);
     tokio::join!(
-        producing.until("records", has_sent),
-        round_trip.until("records", comes_back),
-        subscribed.until("records", has_received),
-        assigned.until("records", has_received),
+        producing.until(has_sent),
+        round_trip.until(comes_back),
+        subscribed.until(has_received),
+        assigned.until(has_received),
     );
     kafka.kill().await.unwrap();
     let has_trouble = |status: &Value| status["lastTrouble"].is_string();
     let consumer_has_trouble = |status: &Value| status[ALL_CONSUMERS]["lastTrouble"].is_string();
     tokio::join!(
-        producing.until("trouble", has_trouble),
-        round_trip.until("trouble", has_trouble),
-        subscribed.until("trouble", consumer_has_trouble),
-        assigned.until("trouble", consumer_has_trouble),
+        producing.until(has_trouble),
+        round_trip.until(has_trouble),
+        subscribed.until(consumer_has_trouble),
+        assigned.until(consumer_has_trouble),
     );
     kafka.restart().await.unwrap();
     let results = tokio::join!(producing.end(), round_trip.end(), subscribed.end(), assigned.end());
@@ -315,12 +315,12 @@ async fn a_broker_that_dies_and_stays_away_is_named_and_every_record_accounted_f
     let comes_back = |status: &Value| status["totalReceived"].as_u64() > Some(0);
     let has_committed = |status: &Value| status["transactionsCommitted"].as_u64() > Some(0);
     tokio::join!(
-        paced.until("records", has_sent),
-        full.until("records", has_sent),
-        transactional.until("a transaction", has_committed),
-        consuming.until("records", has_received),
-        round_trip.until("records", comes_back),
-        configurable.until("records", has_sent),
+        paced.until(has_sent),
+        full.until(has_sent),
+        transactional.until(has_committed),
+        consuming.until(has_received),
+        round_trip.until(comes_back),
+        configurable.until(has_sent),
     );
     kafka.kill().await.unwrap();
     let results = tokio::join!(
@@ -365,7 +365,7 @@ async fn a_consumer_of_a_frozen_cluster_fails_when_its_time_is_over_and_names_it
         ConsumeBenchSpec { duration_ms: 8000, ..spec }
     });
     let (subscribed, assigned) = tokio::join!(Running::start(&subscribed), Running::start(&assigned));
-    tokio::join!(subscribed.until("records", has_received), assigned.until("records", has_received));
+    tokio::join!(subscribed.until(has_received), assigned.until(has_received));
     kafka.pause().await.unwrap();
     let (subscribed, assigned) = tokio::join!(subscribed.end(), assigned.end());
     for result in [subscribed, assigned] {
@@ -403,10 +403,10 @@ async fn a_topic_that_is_deleted_is_named() {
     );
     let comes_back = |status: &Value| status["totalReceived"].as_u64() > Some(0);
     tokio::join!(
-        producing.until("records", has_sent),
-        round_trip.until("records", comes_back),
-        subscribed.until("records", has_received),
-        assigned.until("records", has_received),
+        producing.until(has_sent),
+        round_trip.until(comes_back),
+        subscribed.until(has_received),
+        assigned.until(has_received),
     );
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", kafka.bootstrap()).create().unwrap();
@@ -442,10 +442,10 @@ async fn what_is_forbidden_in_the_middle_is_named() {
     );
     let comes_back = |status: &Value| status["totalReceived"].as_u64() > Some(0);
     tokio::join!(
-        producing.until("records", has_sent),
-        round_trip.until("records", comes_back),
-        reading.until("records", has_received),
-        grouped.until("records", has_received),
+        producing.until(has_sent),
+        round_trip.until(comes_back),
+        reading.until(has_received),
+        grouped.until(has_received),
     );
     kafka.deny("alice", Resource::Group(&group), &[Operation::Read]).await.unwrap();
     kafka.deny("alice", on, &[Operation::Write]).await.unwrap();
@@ -480,8 +480,8 @@ async fn a_consumer_whose_place_is_taken_says_so() {
     let mut spec = consuming(&door, &topic, &topic, 1_000_000);
     spec.consumer_conf.insert("group.instance.id".to_owned(), "seat-1".to_owned());
     let seated = Running::start(&spec).await;
-    seated.until("records", has_received).await;
-    let other: BaseConsumer = ClientConfig::new()
+    seated.until(has_received).await;
+    let other: StreamConsumer = ClientConfig::new()
         .set("bootstrap.servers", kafka.bootstrap())
         .set("group.id", &topic)
         .set("group.instance.id", "seat-1")
@@ -490,8 +490,7 @@ async fn a_consumer_whose_place_is_taken_says_so() {
     other.subscribe(&[&topic]).unwrap();
     let taking = async {
         loop {
-            other.poll(Duration::ZERO);
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            let _ = other.recv().await;
         }
     };
     let result = tokio::select! {

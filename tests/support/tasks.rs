@@ -9,11 +9,10 @@ use trogdor::workloads::{
     PartitionsSpec, PayloadGenerator, ProduceBenchSpec, ProduceBenchStatus, RoundTripSpec,
     ShareConsumeBenchSpec, SustainedConnectionSpec, ThroughputGenerator, TopicsSpec,
 };
-use trogdor_core::api::CoordinatorApi as _;
 use trogdor_core::{Cluster, TaskId, TaskResult, TaskSpec};
 use trogdor_lab::Access;
 
-use super::LIMIT;
+use super::until;
 
 pub fn conf(access: &Access) -> JavaProperties {
     access.properties.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
@@ -155,18 +154,8 @@ impl Running {
     }
 
     /// Waits until the status is as wanted.
-    pub async fn until(&self, what: &str, is_so: impl Fn(&Value) -> bool) {
-        let coordinator = self.cluster.coordinator();
-        let looking = async {
-            loop {
-                let state = coordinator.await_task(self.id.clone(), Duration::from_millis(50)).await.unwrap();
-                if is_so(state.status()) {
-                    return;
-                }
-                assert!(!state.is_done(), "{what}: {state:?}");
-            }
-        };
-        tokio::time::timeout(LIMIT, looking).await.unwrap_or_else(|_| panic!("{what} is awaited in vain"));
+    pub async fn until(&self, is_so: impl Fn(&Value) -> bool) {
+        until(&self.cluster, &self.id, is_so).await;
     }
 
     /// Waits for its end.
