@@ -17,11 +17,15 @@ use trogdor_core::{
 
 pub use status::{ConfigurableProducerStatus, WindowsStatus};
 
-use crate::client_config::{JavaProperties, PROPERTIES, Translated};
+use crate::client_config::{JavaProperties, Role, Translated};
 use crate::generators::{
     FLUSH, FlushGenerator, PAYLOAD, PayloadGenerator, Payloads, THROUGHPUT, ThroughputGenerator,
 };
 use crate::producing::{self, Job, Target};
+use crate::spec_clients::{
+    ADMIN_CLIENT_CONF, BOOTSTRAP_SERVERS, COMMON_CLIENT_CONF, FIRST, PRODUCER_CONF, SpecClients,
+    without_transactions,
+};
 use crate::topic_setup::{self, Setup};
 use crate::topics::{PartitionsSpec, TOPICS, TopicsSpec};
 
@@ -51,7 +55,7 @@ const FIELDS: &[Field] = &[
     START_MS,
     DURATION_MS,
     Field::new("producerNode", Kind::Text, "", "the node that sends"),
-    Field::new("bootstrapServers", Kind::Text, "", "the cluster, host:port[,host:port …]"),
+    BOOTSTRAP_SERVERS,
     Field::new(
         "flushGenerator",
         Kind::Family(&FLUSH),
@@ -66,9 +70,9 @@ const FIELDS: &[Field] = &[
     ),
     Field::new("keyGenerator", Kind::Family(&PAYLOAD), "", "makes the keys; required"),
     Field::new("valueGenerator", Kind::Family(&PAYLOAD), "", "makes the values; required"),
-    Field::new("producerConf", PROPERTIES, "{}", "properties of the producer, by their Java names"),
-    Field::new("commonClientConf", PROPERTIES, "{}", "properties of all clients, by their Java names"),
-    Field::new("adminClientConf", PROPERTIES, "{}", "properties of the admin client, by their Java names"),
+    PRODUCER_CONF,
+    COMMON_CLIENT_CONF,
+    ADMIN_CLIENT_CONF,
     Field::new(ACTIVE_TOPIC, TOPICS, "", "the topic to create and send to, exactly one; required"),
     Field::new(
         "activePartition",
@@ -211,21 +215,17 @@ impl ConfigurableProducerSpec {
         }
     }
 
+    fn clients(&self) -> SpecClients<'_> {
+        SpecClients { bootstrap_servers: &self.bootstrap_servers, common: &self.common_client_conf }
+    }
+
     fn producer_settings(&self) -> Result<Translated, String> {
-        let defaults = producing::bootstrap(&self.bootstrap_servers);
-        let settings =
-            producing::producer_settings(&defaults, &self.common_client_conf, &self.producer_conf)?;
-        match settings.librdkafka.contains_key("transactional.id") {
-            true => {
-                Err("transactional.id is set, but this workload begins no transactions; use ProduceBench"
-                    .to_owned())
-            }
-            false => Ok(settings),
-        }
+        let settings = self.clients().settings((Role::Producer, FIRST), &[], &self.producer_conf)?;
+        without_transactions(settings)
     }
 
     fn admin_settings(&self) -> Result<Translated, String> {
-        producing::admin_settings(&self.bootstrap_servers, &self.common_client_conf, &self.admin_client_conf)
+        self.clients().topic_creator(&self.admin_client_conf)
     }
 
     /// Where records go, in turn.

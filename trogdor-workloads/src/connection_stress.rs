@@ -18,11 +18,12 @@ use trogdor_core::{
     TaskSpec, Worker, WorkerContext, WorkerResult,
 };
 
-use crate::client_config::{JavaProperties, PROPERTIES, Role, Translated, merge, translate};
+use crate::client_config::{JavaProperties, Role, Translated};
 use crate::clock::Stopwatch;
 use crate::kafka::resolve;
 use crate::latency::{Latencies, LatencySummary};
 use crate::pace::Pace;
+use crate::spec_clients::{BOOTSTRAP_SERVERS, COMMON_CLIENT_CONF, FIRST, SpecClients};
 use attempt::Connector;
 
 /// The class name of [`ConnectionStressSpec`].
@@ -47,8 +48,8 @@ const FIELDS: &[Field] = &[
     START_MS,
     DURATION_MS,
     Field::new("clientNode", Kind::List(&Kind::Text), "", "the nodes that connect; one name or several"),
-    Field::new("bootstrapServers", Kind::Text, "", "the cluster, host:port[,host:port …]"),
-    Field::new("commonClientConf", PROPERTIES, "{}", "properties of the clients, by their Java names"),
+    BOOTSTRAP_SERVERS,
+    COMMON_CLIENT_CONF,
     Field::new("targetConnectionsPerSec", Kind::Int, "0", "pace of each node; 0 or less means 10")
         .unit("attempts/s"),
     Field::new("numThreads", Kind::Int, "1", "how many at a time; less than 1 means 1").unit("attempts"),
@@ -168,10 +169,9 @@ const THREADS_MAX: i32 = 5000;
 
 impl ConnectionStressSpec {
     fn settings(&self) -> Result<Translated, String> {
-        let defaults =
-            JavaProperties::from([("bootstrap.servers".to_owned(), self.bootstrap_servers.clone())]);
-        let java = merge(&defaults, &self.common_client_conf, &JavaProperties::new());
-        translate(&java, Role::Admin, 1).map_err(|errors| errors.to_string())
+        let clients =
+            SpecClients { bootstrap_servers: &self.bootstrap_servers, common: &self.common_client_conf };
+        clients.settings((Role::Admin, FIRST), &[], &JavaProperties::new())
     }
 
     fn warnings(&self, settings: &Translated) -> Vec<String> {

@@ -19,11 +19,14 @@ use trogdor_core::{
 
 pub use status::{ALL_CONSUMERS, ConsumeBenchStatus, ConsumerStatus};
 
-use crate::client_config::{JavaProperties, PROPERTIES, Role, Translated, merge, translate};
+use crate::client_config::{JavaProperties, Role, Translated};
 use crate::hot_thread::StopFlag;
 use crate::kafka::resolve;
 use crate::pace::Pace;
 use crate::record_processor::{RECORD_PROCESSOR, RecordProcessor};
+use crate::spec_clients::{
+    ADMIN_CLIENT_CONF, BOOTSTRAP_SERVERS, COMMON_CLIENT_CONF, CONSUMER_CONF, FIRST, SpecClients,
+};
 use crate::topic_admin::{KafkaAdmin, TopicAdmin as _};
 use consumer::{Job, Source};
 use running::{Running, Unique};
@@ -52,14 +55,14 @@ const FIELDS: &[Field] = &[
     START_MS,
     DURATION_MS,
     Field::new("consumerNode", Kind::Text, "", "the node that reads"),
-    Field::new("bootstrapServers", Kind::Text, "", "the cluster, host:port[,host:port …]"),
+    BOOTSTRAP_SERVERS,
     Field::new("targetMessagesPerSec", Kind::Int, "0", "pace of each consumer; 0 or less means no limit")
         .unit("records/s"),
     Field::new("maxMessages", Kind::Long, "0", "how many each consumer reads").unit("records"),
     Field::new("consumerGroup", Kind::Text, "", "the group; none means that every consumer reads everything"),
-    Field::new("consumerConf", PROPERTIES, "{}", "properties of the consumers, by their Java names"),
-    Field::new("commonClientConf", PROPERTIES, "{}", "properties of all clients, by their Java names"),
-    Field::new("adminClientConf", PROPERTIES, "{}", "properties of the admin client, by their Java names"),
+    CONSUMER_CONF,
+    COMMON_CLIENT_CONF,
+    ADMIN_CLIENT_CONF,
     Field::new("threadsPerWorker", Kind::Int, "1", "how many read at a time; less than 1 means 1")
         .unit("consumers"),
     Field::new("recordProcessor", Kind::Family(&RECORD_PROCESSOR), "", "what to do with each record"),
@@ -211,10 +214,7 @@ impl ConsumeBenchSpec {
     }
 
     fn pace(&self) -> Pace {
-        match self.target_messages_per_sec {
-            1.. => Pace::from_spec(self.target_messages_per_sec, false),
-            _ => Pace::Unlimited,
-        }
+        Pace::or_unlimited(self.target_messages_per_sec)
     }
 
     /// The group for one more consumer: the given one, or a new one.
@@ -238,24 +238,23 @@ impl ConsumeBenchSpec {
         Ok((all, has_own_groups))
     }
 
+    fn clients(&self) -> SpecClients<'_> {
+        SpecClients { bootstrap_servers: &self.bootstrap_servers, common: &self.common_client_conf }
+    }
+
     fn consumer_settings(&self, task: &str, index: usize, group: &str) -> Result<Translated, String> {
+        let client_id = format!("consumer.{task}-{index}");
         let defaults = [
-            ("bootstrap.servers", self.bootstrap_servers.clone()),
-            ("client.id", format!("consumer.{task}-{index}")),
-            ("group.id", group.to_owned()),
-            ("auto.offset.reset", "earliest".to_owned()),
-            ("max.poll.interval.ms", "100000".to_owned()),
+            ("client.id", client_id.as_str()),
+            ("group.id", group),
+            ("auto.offset.reset", "earliest"),
+            ("max.poll.interval.ms", "100000"),
         ];
-        let defaults = defaults.map(|(name, value)| (name.to_owned(), value)).into();
-        let java = merge(&defaults, &self.common_client_conf, &self.consumer_conf);
-        translate(&java, Role::Consumer, index as u32 + 1).map_err(|errors| errors.to_string())
+        self.clients().settings((Role::Consumer, index as u32 + FIRST), &defaults, &self.consumer_conf)
     }
 
     fn admin_settings(&self) -> Result<Translated, String> {
-        let defaults =
-            JavaProperties::from([("bootstrap.servers".to_owned(), self.bootstrap_servers.clone())]);
-        let java = merge(&defaults, &self.common_client_conf, &self.admin_client_conf);
-        translate(&java, Role::Admin, 1).map_err(|errors| errors.to_string())
+        self.clients().settings((Role::Admin, FIRST), &[], &self.admin_client_conf)
     }
 }
 

@@ -40,6 +40,7 @@ mod round_trip;
 mod share;
 mod share_consume_bench;
 mod share_round_trip;
+mod spec_clients;
 mod status;
 mod sustained_connection;
 mod topic_admin;

@@ -27,6 +27,11 @@ impl Pace {
         }
     }
 
+    /// The pace of a spec whose `targetMessagesPerSec` of 0 or less means no limit.
+    pub fn or_unlimited(target_per_sec: i32) -> Pace {
+        Pace::from_spec(target_per_sec, target_per_sec <= 0)
+    }
+
     /// When record `index` (from 0) is due, nanoseconds after the start of sending; `None` without
     /// a schedule. Exact for every index: the remainder is carried, not dropped.
     pub fn due_ns(&self, index: u64) -> Option<u64> {

@@ -11,10 +11,13 @@ use trogdor_core::{
     Worker, WorkerContext, WorkerResult,
 };
 
-use crate::client_config::{JavaProperties, PROPERTIES, Translated};
+use crate::client_config::{JavaProperties, Role, Translated};
 use crate::generators::{PAYLOAD, PayloadGenerator, TRANSACTION, TransactionGenerator};
 use crate::pace::{DEFAULT_PER_SEC, Pace};
 use crate::producing::{self, Job, ProduceBenchStatus, Target};
+use crate::spec_clients::{
+    ADMIN_CLIENT_CONF, BOOTSTRAP_SERVERS, COMMON_CLIENT_CONF, FIRST, PRODUCER_CONF, SpecClients,
+};
 use crate::topic_setup::{self, Setup};
 use crate::topics::{PartitionsSpec, TOPICS, TopicsSpec};
 
@@ -41,7 +44,7 @@ const FIELDS: &[Field] = &[
     START_MS,
     DURATION_MS,
     Field::new("producerNode", Kind::Text, "", "the node that sends"),
-    Field::new("bootstrapServers", Kind::Text, "", "the cluster, host:port[,host:port …]"),
+    BOOTSTRAP_SERVERS,
     Field::new(
         "targetMessagesPerSec",
         Kind::Int,
@@ -53,9 +56,9 @@ const FIELDS: &[Field] = &[
     Field::new("keyGenerator", Kind::Family(&PAYLOAD), "sequential, 4 bytes", "makes the keys"),
     Field::new("valueGenerator", Kind::Family(&PAYLOAD), "constant, 512 zero bytes", "makes the values"),
     Field::new("transactionGenerator", Kind::Family(&TRANSACTION), "", "switches transactions on"),
-    Field::new("producerConf", PROPERTIES, "{}", "properties of the producer, by their Java names"),
-    Field::new("commonClientConf", PROPERTIES, "{}", "properties of all clients, by their Java names"),
-    Field::new("adminClientConf", PROPERTIES, "{}", "properties of the admin client, by their Java names"),
+    PRODUCER_CONF,
+    COMMON_CLIENT_CONF,
+    ADMIN_CLIENT_CONF,
     Field::new("activeTopics", TOPICS, "{}", "topics to create and send to; names may hold ranges, foo[1-3]"),
     Field::new("inactiveTopics", TOPICS, "{}", "topics that are only created"),
     Field::new(
@@ -195,15 +198,16 @@ impl ProduceBenchSpec {
         Pace::from_spec(self.target_messages_per_sec, self.unlimited)
     }
 
+    fn clients(&self) -> SpecClients<'_> {
+        SpecClients { bootstrap_servers: &self.bootstrap_servers, common: &self.common_client_conf }
+    }
+
     /// The producer's settings. A transactional id is new each time.
     fn producer_settings(&self) -> Result<Translated, String> {
-        let mut defaults = producing::bootstrap(&self.bootstrap_servers);
-        if self.transaction_generator.is_some() {
-            let id = format!("produce-bench-transaction-id-{}", uuid::Uuid::new_v4());
-            defaults.insert("transactional.id".to_owned(), id);
-        }
+        let id = format!("produce-bench-transaction-id-{}", uuid::Uuid::new_v4());
+        let id = self.transaction_generator.as_ref().map(|_| ("transactional.id", id.as_str()));
         let settings =
-            producing::producer_settings(&defaults, &self.common_client_conf, &self.producer_conf)?;
+            self.clients().settings((Role::Producer, FIRST), id.as_slice(), &self.producer_conf)?;
         match settings.librdkafka.contains_key("transactional.id") && self.transaction_generator.is_none() {
             true => {
                 Err("transactional.id is set, but without a transactionGenerator no transaction is begun"
@@ -214,7 +218,7 @@ impl ProduceBenchSpec {
     }
 
     fn admin_settings(&self) -> Result<Translated, String> {
-        producing::admin_settings(&self.bootstrap_servers, &self.common_client_conf, &self.admin_client_conf)
+        self.clients().topic_creator(&self.admin_client_conf)
     }
 
     /// All topics to create; an inactive one takes the place of an active one of the same name.

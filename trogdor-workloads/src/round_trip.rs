@@ -27,11 +27,15 @@ use trogdor_core::{
 
 pub use status::{RangesStatus, RoundTripStatus};
 
-use crate::client_config::{JavaProperties, PROPERTIES, Role, Translated, merge, translate};
+use crate::client_config::{JavaProperties, Role, Translated};
 use crate::clock::Stopwatch;
 use crate::generators::{PAYLOAD, PayloadGenerator};
 use crate::hot_thread::{HotThread, StopFlag};
 use crate::pace::Pace;
+use crate::spec_clients::{
+    ADMIN_CLIENT_CONF, BOOTSTRAP_SERVERS, COMMON_CLIENT_CONF, CONSUMER_CONF, FIRST, PRODUCER_CONF,
+    SpecClients, without_transactions,
+};
 use crate::topic_setup::{self, Setup};
 use crate::topics::{TOPICS, TopicsSpec};
 use crate::trouble::Troubles;
@@ -60,11 +64,11 @@ pub(crate) const FIELDS: &[Field] = &[
     START_MS,
     DURATION_MS,
     Field::new("clientNode", Kind::Text, "", "the node that sends and receives"),
-    Field::new("bootstrapServers", Kind::Text, "", "the cluster, host:port[,host:port …]"),
-    Field::new("commonClientConf", PROPERTIES, "{}", "properties of all clients, by their Java names"),
-    Field::new("adminClientConf", PROPERTIES, "{}", "properties of the admin client, by their Java names"),
-    Field::new("consumerConf", PROPERTIES, "{}", "properties of the consumer, by their Java names"),
-    Field::new("producerConf", PROPERTIES, "{}", "properties of the producer, by their Java names"),
+    BOOTSTRAP_SERVERS,
+    COMMON_CLIENT_CONF,
+    ADMIN_CLIENT_CONF,
+    CONSUMER_CONF,
+    PRODUCER_CONF,
     Field::new(
         "targetMessagesPerSec",
         Kind::Int,
@@ -172,9 +176,6 @@ pub(crate) enum Reader {
     ShareGroup,
 }
 
-/// Clients made by one worker; Java counts them per process to make ids.
-const CLIENT_NUMBER: u32 = 1;
-
 impl RoundTripSpec {
     pub(crate) fn worker_of(&self, reader: Reader) -> Box<dyn Worker> {
         Box::new(RoundTripWorker { spec: self.clone(), reader })
@@ -198,23 +199,17 @@ impl RoundTripSpec {
         problems
     }
 
+    fn clients(&self) -> SpecClients<'_> {
+        SpecClients { bootstrap_servers: &self.bootstrap_servers, common: &self.common_client_conf }
+    }
+
     /// The original also makes its buffers small, to bound its memory. Here the number of records in
     /// flight is bounded.
     fn producer_settings(&self, task: &str) -> Result<Translated, String> {
-        let defaults = [
-            ("bootstrap.servers", self.bootstrap_servers.as_str()),
-            ("client.id", &format!("producer.{task}")),
-            ("acks", "all"),
-            ("request.timeout.ms", "105000"),
-        ];
-        let settings = self.settings(&defaults, &self.producer_conf, Role::Producer)?;
-        match settings.librdkafka.contains_key("transactional.id") {
-            true => {
-                Err("transactional.id is set, but this workload begins no transactions; use ProduceBench"
-                    .to_owned())
-            }
-            false => Ok(settings),
-        }
+        let client_id = format!("producer.{task}");
+        let defaults = [("client.id", client_id.as_str()), ("acks", "all"), ("request.timeout.ms", "105000")];
+        let settings = self.clients().settings((Role::Producer, FIRST), &defaults, &self.producer_conf)?;
+        without_transactions(settings)
     }
 
     fn consumer_settings(&self, task: &str, reader: Reader) -> Result<Translated, String> {
@@ -224,8 +219,7 @@ impl RoundTripSpec {
             Reader::ShareGroup => (format!("round-trip-share-group-{task}"), Role::ShareConsumer),
         };
         let mut defaults = vec![
-            ("bootstrap.servers", self.bootstrap_servers.as_str()),
-            ("client.id", &client_id),
+            ("client.id", client_id.as_str()),
             ("group.id", &group),
             ("request.timeout.ms", "105000"),
             ("max.poll.interval.ms", "100000"),
@@ -235,25 +229,11 @@ impl RoundTripSpec {
         if reader == Reader::Partitions {
             defaults.extend([("auto.offset.reset", "earliest"), ("enable.auto.commit", "false")]);
         }
-        self.settings(&defaults, &self.consumer_conf, role)
+        self.clients().settings((role, FIRST), &defaults, &self.consumer_conf)
     }
 
     fn admin_settings(&self) -> Result<Translated, String> {
-        let defaults =
-            [("bootstrap.servers", self.bootstrap_servers.as_str()), ("request.timeout.ms", "25000")];
-        self.settings(&defaults, &self.admin_client_conf, Role::Admin)
-    }
-
-    fn settings(
-        &self,
-        defaults: &[(&str, &str)],
-        own: &JavaProperties,
-        role: Role,
-    ) -> Result<Translated, String> {
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let defaults: JavaProperties = defaults.iter().map(owned).collect();
-        let java = merge(&defaults, &self.common_client_conf, own);
-        translate(&java, role, CLIENT_NUMBER).map_err(|errors| errors.to_string())
+        self.clients().topic_creator(&self.admin_client_conf)
     }
 
     /// All partitions, in turn of which records are sent.

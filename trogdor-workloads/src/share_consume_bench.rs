@@ -15,7 +15,7 @@ use trogdor_core::{
     Worker, WorkerContext, WorkerResult,
 };
 
-use crate::client_config::{JavaProperties, PROPERTIES, Role, Translated, merge, translate};
+use crate::client_config::{JavaProperties, PROPERTIES, Role, Translated};
 use crate::consume_bench::running::{Running, Unique, ended_before_the_first};
 use crate::consume_bench::topics::{wait_for_topic, wanted};
 use crate::consume_bench::{ConsumeBenchStatus, THREADS_MAX};
@@ -24,6 +24,7 @@ use crate::kafka::resolve;
 use crate::pace::Pace;
 use crate::record_processor::{RECORD_PROCESSOR, RecordProcessor};
 use crate::share::{Accepted, Settings, prepare_group};
+use crate::spec_clients::{ADMIN_CLIENT_CONF, COMMON_CLIENT_CONF, CONSUMER_CONF, FIRST, SpecClients};
 use crate::topic_admin::{KafkaAdmin, TopicAdmin as _};
 use member::{Job, Verdicts};
 
@@ -64,9 +65,9 @@ const FIELDS: &[Field] = &[
         .unit("records/s"),
     Field::new("maxMessages", Kind::Long, "0", "how many each consumer reads").unit("records"),
     Field::new("shareGroup", Kind::Text, "share", "the share group"),
-    Field::new("consumerConf", PROPERTIES, "{}", "properties of the consumers, by their Java names"),
-    Field::new("commonClientConf", PROPERTIES, "{}", "properties of all clients, by their Java names"),
-    Field::new("adminClientConf", PROPERTIES, "{}", "properties of the admin client, by their Java names"),
+    CONSUMER_CONF,
+    COMMON_CLIENT_CONF,
+    ADMIN_CLIENT_CONF,
     Field::new("threadsPerWorker", Kind::Int, "1", "how many read at a time; less than 1 means 1")
         .unit("consumers"),
     Field::new("recordProcessor", Kind::Family(&RECORD_PROCESSOR), "", "what to do with each record"),
@@ -226,10 +227,7 @@ impl ShareConsumeBenchSpec {
     }
 
     fn pace(&self) -> Pace {
-        match self.target_messages_per_sec {
-            1.. => Pace::from_spec(self.target_messages_per_sec, false),
-            _ => Pace::Unlimited,
-        }
+        Pace::or_unlimited(self.target_messages_per_sec)
     }
 
     /// The topics by their names. A share group reads whole topics.
@@ -253,23 +251,22 @@ impl ShareConsumeBenchSpec {
         }
     }
 
+    fn clients(&self) -> SpecClients<'_> {
+        SpecClients { bootstrap_servers: &self.bootstrap_servers, common: &self.common_client_conf }
+    }
+
     fn consumer_settings(&self, task: &str, index: usize) -> Result<Translated, String> {
+        let client_id = format!("consumer.{task}-{index}");
         let defaults = [
-            ("bootstrap.servers", self.bootstrap_servers.clone()),
-            ("client.id", format!("consumer.{task}-{index}")),
-            ("group.id", self.group().to_owned()),
-            ("max.poll.interval.ms", "100000".to_owned()),
+            ("client.id", client_id.as_str()),
+            ("group.id", self.group()),
+            ("max.poll.interval.ms", "100000"),
         ];
-        let defaults = defaults.map(|(name, value)| (name.to_owned(), value)).into();
-        let java = merge(&defaults, &self.common_client_conf, &self.consumer_conf);
-        translate(&java, Role::ShareConsumer, index as u32 + 1).map_err(|errors| errors.to_string())
+        self.clients().settings((Role::ShareConsumer, index as u32 + FIRST), &defaults, &self.consumer_conf)
     }
 
     fn admin_settings(&self) -> Result<Translated, String> {
-        let defaults =
-            JavaProperties::from([("bootstrap.servers".to_owned(), self.bootstrap_servers.clone())]);
-        let java = merge(&defaults, &self.common_client_conf, &self.admin_client_conf);
-        translate(&java, Role::Admin, 1).map_err(|errors| errors.to_string())
+        self.clients().settings((Role::Admin, FIRST), &[], &self.admin_client_conf)
     }
 }
 

@@ -24,9 +24,13 @@ use trogdor_core::{
 
 pub use status::{ConnectionsStatus, SustainedConnectionStatus};
 
-use crate::client_config::{JavaProperties, PROPERTIES, Role, Translated, merge, translate};
+use crate::client_config::{JavaProperties, PROPERTIES, Role, Translated};
 use crate::generators::{PAYLOAD, PayloadGenerator};
 use crate::kafka::resolve;
+use crate::spec_clients::{
+    BOOTSTRAP_SERVERS, COMMON_CLIENT_CONF, CONSUMER_CONF, FIRST, PRODUCER_CONF, SpecClients,
+    without_transactions,
+};
 use crate::topic_admin::{KafkaAdmin, TopicAdmin as _, Unanswered};
 use crate::topic_setup::tell;
 use crate::topics::topic_name_problem;
@@ -61,16 +65,16 @@ const FIELDS: &[Field] = &[
     START_MS,
     DURATION_MS,
     Field::new("clientNode", Json::Text, "", "the node that connects"),
-    Field::new("bootstrapServers", Json::Text, "", "the cluster, host:port[,host:port …]"),
-    Field::new("producerConf", PROPERTIES, "{}", "properties of the producers, by their Java names"),
-    Field::new("consumerConf", PROPERTIES, "{}", "properties of the consumers, by their Java names"),
+    BOOTSTRAP_SERVERS,
+    PRODUCER_CONF,
+    CONSUMER_CONF,
     Field::new(
         "adminClientConf",
         PROPERTIES,
         "{}",
         "properties of the metadata connections, by their Java names",
     ),
-    Field::new("commonClientConf", PROPERTIES, "{}", "properties of all clients, by their Java names"),
+    COMMON_CLIENT_CONF,
     Field::new("keyGenerator", Json::Family(&PAYLOAD), "", "makes the keys; required with producers"),
     Field::new("valueGenerator", Json::Family(&PAYLOAD), "", "makes the values; required with producers"),
     Field::new("producerConnectionCount", Json::Int, "0", "how many send a record per period")
@@ -211,9 +215,6 @@ impl TaskSpec for SustainedConnectionSpec {
     }
 }
 
-/// The first connection of a kind.
-const FIRST: u32 = 1;
-
 /// More threads than this gain nothing.
 const THREADS_MAX: i32 = 1000;
 
@@ -260,18 +261,9 @@ impl SustainedConnectionSpec {
             ),
             Kind::Metadata => (Role::Admin, &[]),
         };
-        let first = ("bootstrap.servers", self.bootstrap_servers.as_str());
-        let defaults = std::iter::once(&first).chain(defaults);
-        let defaults = defaults.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let java = merge(&defaults, &self.common_client_conf, self.own_conf(kind));
-        let settings = translate(&java, role, FIRST).map_err(|errors| errors.to_string())?;
-        match settings.librdkafka.contains_key("transactional.id") {
-            true => {
-                Err("transactional.id is set, but this workload begins no transactions; use ProduceBench"
-                    .to_owned())
-            }
-            false => Ok(settings),
-        }
+        let clients =
+            SpecClients { bootstrap_servers: &self.bootstrap_servers, common: &self.common_client_conf };
+        without_transactions(clients.settings((role, FIRST), defaults, self.own_conf(kind))?)
     }
 
     /// The settings of another connection of a kind: what brokers know it by has its number, unless

@@ -16,43 +16,7 @@ pub(crate) use sender::{Job, Target};
 pub use status::{Interval, ProduceBenchStatus};
 pub(crate) use status::{Snapshot, java_float};
 
-use crate::client_config::{JavaProperties, Role, Translated, merge, translate};
 use crate::hot_thread::{HotThread, StopFlag};
-
-/// Clients made by one worker; Java counts them per process to make ids.
-const CLIENT_NUMBER: u32 = 1;
-
-/// The properties that come first in every client's.
-pub(crate) fn bootstrap(servers: &str) -> JavaProperties {
-    JavaProperties::from([("bootstrap.servers".to_owned(), servers.to_owned())])
-}
-
-/// A producer's settings.
-///
-/// # Errors
-/// All problems with the properties in one text.
-pub(crate) fn producer_settings(
-    defaults: &JavaProperties,
-    common: &JavaProperties,
-    own: &JavaProperties,
-) -> Result<Translated, String> {
-    translate(&merge(defaults, common, own), Role::Producer, CLIENT_NUMBER)
-        .map_err(|errors| errors.to_string())
-}
-
-/// The settings of the admin client that creates a producer's topics.
-///
-/// # Errors
-/// All problems with the properties in one text.
-pub(crate) fn admin_settings(
-    servers: &str,
-    common: &JavaProperties,
-    own: &JavaProperties,
-) -> Result<Translated, String> {
-    let mut defaults = bootstrap(servers);
-    defaults.insert("request.timeout.ms".to_owned(), "25000".to_owned());
-    translate(&merge(&defaults, common, own), Role::Admin, CLIENT_NUMBER).map_err(|errors| errors.to_string())
-}
 
 /// Runs a job on a thread of its own until it is done or the worker is to stop, and gives the number
 /// of records that it handed over.

@@ -11,12 +11,13 @@ use serde::de::DeserializeOwned;
 use trogdor_core::{StatusBoard, StopReason, WorkerId};
 
 use super::*;
-use crate::client_config::JavaProperties;
+use crate::client_config::{JavaProperties, Role};
 use crate::generators::{
     ConstantPayload, FlushGenerator, PayloadGenerator, ThroughputGenerator, TransactionGenerator,
 };
 use crate::pace::Pace;
-use crate::producing::{ProduceBenchStatus, bootstrap, producer_settings};
+use crate::producing::ProduceBenchStatus;
+use crate::spec_clients::{FIRST, SpecClients};
 
 type Broker = MockCluster<'static, DefaultProducerContext>;
 
@@ -34,9 +35,9 @@ fn job(broker: &Broker, messages_max: u64, conf: &[(&str, &str)]) -> Job {
 
 fn job_at(servers: &str, messages_max: u64, conf: &[(&str, &str)]) -> Job {
     let own = conf.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let defaults = bootstrap(servers);
+    let clients = SpecClients { bootstrap_servers: servers, common: &JavaProperties::new() };
     Job {
-        translated: producer_settings(&defaults, &JavaProperties::new(), &own).unwrap(),
+        translated: clients.settings((Role::Producer, FIRST), &[], &own).unwrap(),
         targets: vec![Target { topic: "foo".to_owned(), partition: Some(0) }],
         schedule: Schedule::Pace(Pace::Unlimited),
         messages_max,

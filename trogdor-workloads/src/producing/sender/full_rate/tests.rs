@@ -11,13 +11,14 @@ use trogdor_core::{StatusSlot, WorkerId};
 use super::super::super::ledger::{Deliveries, Ledger};
 use super::super::{Job, Publisher, Schedule, StopFlag, Target, in_flight_max};
 use super::*;
-use crate::client_config::JavaProperties;
+use crate::client_config::{JavaProperties, Role};
 use crate::clock::Stopwatch;
 use crate::generators::{ConstantPayload, PayloadGenerator};
 use crate::kafka::client_config;
 use crate::native::BatchProducer;
 use crate::pace::Pace;
-use crate::producing::{ProduceBenchStatus, bootstrap, producer_settings};
+use crate::producing::ProduceBenchStatus;
+use crate::spec_clients::{FIRST, SpecClients};
 
 /// A turn of records over targets in turn, from a position on.
 fn turn(first: usize, count: usize, targets: usize) -> Turn {
@@ -92,8 +93,9 @@ fn a_turn_is_full_by_records_or_by_bytes() {
 fn job(value: PayloadGenerator, conf: &[(&str, &str)]) -> Job {
     let own = [("buffer.memory", "1024")].iter().chain(conf);
     let own = own.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let clients = SpecClients { bootstrap_servers: "127.0.0.1:1", common: &JavaProperties::new() };
     Job {
-        translated: producer_settings(&bootstrap("127.0.0.1:1"), &JavaProperties::new(), &own).unwrap(),
+        translated: clients.settings((Role::Producer, FIRST), &[], &own).unwrap(),
         targets: (0..3)
             .map(|partition| Target { topic: "foo".to_owned(), partition: Some(partition) })
             .collect(),
