@@ -4,22 +4,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use trogdor::workloads::{
-    ConfigurableProducerSpec, ConfigurableProducerStatus, FlushGenerator, PartitionsSpec, PayloadGenerator,
-    ThroughputGenerator, TopicsSpec,
+    ConfigurableProducerSpec, ConfigurableProducerStatus, FlushGenerator, PayloadGenerator,
+    ThroughputGenerator,
 };
 use trogdor_core::TaskResult;
 use trogdor_core::api::CoordinatorApi as _;
 use trogdor_lab::Kafka;
 
-use crate::support::{kafka, read_topic, topic, until};
-
-fn topics(name: &str, partitions: i32) -> TopicsSpec {
-    let mut topics = TopicsSpec::default();
-    let spec =
-        PartitionsSpec { num_partitions: partitions, replication_factor: 1, ..PartitionsSpec::default() };
-    topics.topics.insert(name.to_owned(), spec);
-    topics
-}
+use crate::support::{kafka, read_topic, topic, topics, until};
 
 /// Ten records every 100 ms, for a second and a half.
 async fn spec(topic: &str, partitions: i32) -> ConfigurableProducerSpec {

@@ -6,33 +6,20 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::json;
 use trogdor::workloads::{
-    ALL_CONSUMERS, ConsumeBenchSpec, ConsumeBenchStatus, PartitionsSpec, PayloadGenerator, ProduceBenchSpec,
-    RecordProcessor, TopicsSpec,
+    ALL_CONSUMERS, ConsumeBenchSpec, ConsumeBenchStatus, PayloadGenerator, ProduceBenchSpec, RecordProcessor,
 };
 use trogdor_core::{Cluster, TaskResult};
 
-use crate::support::{LIMIT, kafka, topic};
+use crate::support::{LIMIT, filling, kafka, topic};
 
 fn cluster() -> Cluster {
     trogdor::cluster().unwrap().start()
 }
 
-/// Fills topics with records of 4 byte keys and 512 byte values.
+/// Fills topics with records of 4 byte keys.
 async fn fill(pattern: &str, partitions: i32, messages: i64, values: PayloadGenerator) {
-    let mut topics = TopicsSpec::default();
-    let spec =
-        PartitionsSpec { num_partitions: partitions, replication_factor: 1, ..PartitionsSpec::default() };
-    topics.topics.insert(pattern.to_owned(), spec);
-    let spec = ProduceBenchSpec {
-        duration_ms: 60_000,
-        producer_node: "node0".to_owned(),
-        bootstrap_servers: kafka().await.bootstrap().to_owned(),
-        unlimited: true,
-        max_messages: messages,
-        active_topics: topics,
-        value_generator: values,
-        ..ProduceBenchSpec::default()
-    };
+    let spec = filling(kafka().await.bootstrap(), pattern, partitions, messages);
+    let spec = ProduceBenchSpec { value_generator: values, ..spec };
     cluster().run(&spec).await.unwrap().ok().unwrap();
 }
 

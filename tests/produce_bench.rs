@@ -7,22 +7,13 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, Producer as _};
 use serde_json::{Value, json};
 use trogdor::workloads::{
-    ConstantPayload, PartitionsSpec, PayloadGenerator, ProduceBenchSpec, ProduceBenchStatus, TopicsSpec,
-    TransactionGenerator,
+    ConstantPayload, PayloadGenerator, ProduceBenchSpec, ProduceBenchStatus, TopicsSpec, TransactionGenerator,
 };
 use trogdor_core::api::CoordinatorApi as _;
 use trogdor_core::{Cluster, TaskResult};
 use trogdor_lab::Kafka;
 
-use crate::support::{LIMIT, Record, kafka, read_topic, topic, until};
-
-fn topics(name: &str, partitions: i32) -> TopicsSpec {
-    let mut topics = TopicsSpec::default();
-    let spec =
-        PartitionsSpec { num_partitions: partitions, replication_factor: 1, ..PartitionsSpec::default() };
-    topics.topics.insert(name.to_owned(), spec);
-    topics
-}
+use crate::support::{LIMIT, Record, kafka, read_topic, topic, topics, until};
 
 async fn spec(topic: &str, partitions: i32, messages: i64) -> ProduceBenchSpec {
     ProduceBenchSpec {

@@ -7,24 +7,14 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use trogdor::workloads::{
-    PartitionsSpec, PayloadGenerator, ProduceBenchSpec, RoundTripSpec, RoundTripStatus, TopicsSpec,
-};
+use trogdor::workloads::{PayloadGenerator, ProduceBenchSpec, RoundTripSpec, RoundTripStatus};
 use trogdor_core::{Cluster, TaskId, TaskResult};
 use trogdor_lab::Kafka;
 
-use crate::support::{LIMIT, kafka, read_topic, topic, until};
+use crate::support::{LIMIT, kafka, read_topic, topic, topics, until};
 
 fn cluster() -> Cluster {
     trogdor::cluster().unwrap().start()
-}
-
-fn topics(pattern: &str, partitions: i32) -> TopicsSpec {
-    let mut topics = TopicsSpec::default();
-    let spec =
-        PartitionsSpec { num_partitions: partitions, replication_factor: 1, ..PartitionsSpec::default() };
-    topics.topics.insert(pattern.to_owned(), spec);
-    topics
 }
 
 fn spec(bootstrap: &str, pattern: &str, messages: i64) -> RoundTripSpec {

@@ -13,14 +13,14 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use trogdor::workloads::{
-    ALL_CONSUMERS, ConsumeBenchStatus, ConsumerStatus, JavaProperties, PartitionsSpec, PayloadGenerator,
-    ProduceBenchSpec, RecordProcessor, ShareConsumeBenchSpec, ShareFigures, TopicsSpec, TransactionGenerator,
+    ALL_CONSUMERS, ConsumeBenchStatus, ConsumerStatus, JavaProperties, ProduceBenchSpec, RecordProcessor,
+    ShareConsumeBenchSpec, ShareFigures, TransactionGenerator,
 };
 use trogdor_core::api::CoordinatorApi as _;
 use trogdor_core::{Cluster, TaskId, TaskResult};
 use trogdor_lab::{JavaTool, Kafka, free_port};
 
-use crate::support::{Daemon, LIMIT, http, kafka, platform, topic, until};
+use crate::support::{Daemon, LIMIT, filling, http, kafka, platform, topic, until};
 
 fn cluster() -> Cluster {
     trogdor::cluster().unwrap().start()
@@ -30,26 +30,8 @@ fn conf(pairs: &[(&str, &str)]) -> JavaProperties {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// Records of 4 byte keys and 512 byte values.
-fn filling(kafka: &Kafka, topic: &str, partitions: i32, messages: i64) -> ProduceBenchSpec {
-    let mut topics = TopicsSpec::default();
-    let spec =
-        PartitionsSpec { num_partitions: partitions, replication_factor: 1, ..PartitionsSpec::default() };
-    topics.topics.insert(topic.to_owned(), spec);
-    ProduceBenchSpec {
-        duration_ms: 60_000,
-        producer_node: "node0".to_owned(),
-        bootstrap_servers: kafka.bootstrap().to_owned(),
-        unlimited: true,
-        max_messages: messages,
-        active_topics: topics,
-        value_generator: PayloadGenerator::default_value(),
-        ..ProduceBenchSpec::default()
-    }
-}
-
 async fn fill(kafka: &Kafka, topic: &str, partitions: i32, messages: i64) {
-    cluster().run(&filling(kafka, topic, partitions, messages)).await.unwrap().ok().unwrap();
+    cluster().run(&filling(kafka.bootstrap(), topic, partitions, messages)).await.unwrap().ok().unwrap();
 }
 
 /// Reads a topic from its beginning, as a group of the same name.
@@ -157,13 +139,13 @@ async fn released_records_come_again_and_rejected_ones_never() {
 async fn records_of_every_codec_and_of_transactions_are_read() {
     let (kafka, name) = (kafka().await, topic("share-codecs"));
     for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
-        let spec = filling(kafka, &format!("{name}-{codec}"), 1, 200);
+        let spec = filling(kafka.bootstrap(), &format!("{name}-{codec}"), 1, 200);
         let spec = ProduceBenchSpec { producer_conf: conf(&[("compression.type", codec)]), ..spec };
         cluster().run(&spec).await.unwrap().ok().unwrap();
     }
     // The ends of transactions take offsets, but are no records.
     let transactions = TransactionGenerator::Uniform { messages_per_transaction: 20 };
-    let spec = filling(kafka, &format!("{name}-transactions"), 1, 200);
+    let spec = filling(kafka.bootstrap(), &format!("{name}-transactions"), 1, 200);
     let spec = ProduceBenchSpec { transaction_generator: Some(transactions), ..spec };
     cluster().run(&spec).await.unwrap().ok().unwrap();
     // One more record, so that whoever has read all of them has gone past all of the ends.
@@ -186,7 +168,7 @@ async fn left(kafka: &Kafka, group: &str) -> Vec<String> {
 async fn a_pace_is_kept_and_ages_are_told() {
     let (kafka, topic) = (kafka().await, topic("share-paced"));
     let values = serde_json::from_value(json!({"type": "timestampConstant", "size": 20})).unwrap();
-    let spec = ProduceBenchSpec { value_generator: values, ..filling(kafka, &topic, 1, 200) };
+    let spec = ProduceBenchSpec { value_generator: values, ..filling(kafka.bootstrap(), &topic, 1, 200) };
     cluster().run(&spec).await.unwrap().ok().unwrap();
     let processor =
         RecordProcessor::Timestamp { histogram_max_ms: 60_000, histogram_min_ms: 0, histogram_step_ms: 10 };

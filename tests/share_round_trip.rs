@@ -1,12 +1,10 @@
 //! ShareRoundTrip against real brokers: what is checked, and that nothing is lost, whatever happens to the broker.
 
-use trogdor::workloads::{
-    PartitionsSpec, RoundTripSpec, RoundTripStatus, ShareConsumeBenchSpec, ShareRoundTripSpec, TopicsSpec,
-};
+use trogdor::workloads::{RoundTripSpec, RoundTripStatus, ShareConsumeBenchSpec, ShareRoundTripSpec};
 use trogdor_core::{Cluster, TaskResult};
 use trogdor_lab::Kafka;
 
-use crate::support::{kafka, topic, until};
+use crate::support::{kafka, topic, topics, until};
 
 fn cluster() -> Cluster {
     trogdor::cluster().unwrap().start()
@@ -20,16 +18,13 @@ async fn run(id: &str, spec: &ShareRoundTripSpec) -> TaskResult {
 }
 
 fn spec(kafka: &Kafka, pattern: &str, messages: i64) -> ShareRoundTripSpec {
-    let mut topics = TopicsSpec::default();
-    let partitions = PartitionsSpec { num_partitions: 3, replication_factor: 1, ..PartitionsSpec::default() };
-    topics.topics.insert(pattern.to_owned(), partitions);
     ShareRoundTripSpec(RoundTripSpec {
         duration_ms: 60_000,
         client_node: "node0".to_owned(),
         bootstrap_servers: kafka.bootstrap().to_owned(),
         target_messages_per_sec: 10_000_000,
         max_messages: messages,
-        active_topics: topics,
+        active_topics: topics(pattern, 3),
         ..RoundTripSpec::default()
     })
 }

@@ -18,6 +18,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::OnceCell;
+use trogdor::workloads::{PartitionsSpec, ProduceBenchSpec, TopicsSpec};
 use trogdor_lab::Kafka;
 
 /// The built program.
@@ -30,6 +31,26 @@ pub const LIMIT: Duration = Duration::from_secs(120);
 pub async fn kafka() -> &'static Kafka {
     static KAFKA: OnceCell<Kafka> = OnceCell::const_new();
     KAFKA.get_or_init(|| async { Kafka::start("4.3.1").await.unwrap() }).await
+}
+
+/// Topics that are to have so many partitions each.
+pub fn topics(pattern: &str, partitions: i32) -> TopicsSpec {
+    let spec =
+        PartitionsSpec { num_partitions: partitions, replication_factor: 1, ..PartitionsSpec::default() };
+    TopicsSpec { topics: [(pattern.to_owned(), spec)].into() }
+}
+
+/// Makes topics and fills them as fast as it can, with records of 4 byte keys and 512 byte values.
+pub fn filling(bootstrap: &str, pattern: &str, partitions: i32, messages: i64) -> ProduceBenchSpec {
+    ProduceBenchSpec {
+        duration_ms: 60_000,
+        producer_node: "node0".to_owned(),
+        bootstrap_servers: bootstrap.to_owned(),
+        unlimited: true,
+        max_messages: messages,
+        active_topics: topics(pattern, partitions),
+        ..ProduceBenchSpec::default()
+    }
 }
 
 /// A topic name that no other test uses.

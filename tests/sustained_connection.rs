@@ -5,28 +5,16 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use tokio::process::Command;
-use trogdor::workloads::{
-    PartitionsSpec, PayloadGenerator, ProduceBenchSpec, SustainedConnectionSpec, SustainedConnectionStatus,
-    TopicsSpec,
-};
+use trogdor::workloads::{PayloadGenerator, SustainedConnectionSpec, SustainedConnectionStatus};
 use trogdor_core::api::CoordinatorApi as _;
 use trogdor_core::{Cluster, TaskResult};
 use trogdor_lab::Kafka;
 
-use crate::support::{LIMIT, TROGDOR, kafka, read_topic, stderr, stdout, topic, until};
+use crate::support::{LIMIT, TROGDOR, filling, kafka, read_topic, stderr, stdout, topic, until};
 
 /// A topic with three partitions and nothing in it.
 async fn create(bootstrap: &str, topic: &str) {
-    let mut topics = TopicsSpec::default();
-    let partitions = PartitionsSpec { num_partitions: 3, replication_factor: 1, ..PartitionsSpec::default() };
-    topics.topics.insert(topic.to_owned(), partitions);
-    let spec = ProduceBenchSpec {
-        duration_ms: 60_000,
-        producer_node: "node0".to_owned(),
-        bootstrap_servers: bootstrap.to_owned(),
-        active_topics: topics,
-        ..ProduceBenchSpec::default()
-    };
+    let spec = filling(bootstrap, topic, 3, 0);
     run(&spec).await.ok().unwrap();
 }
 

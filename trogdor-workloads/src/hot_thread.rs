@@ -2,9 +2,11 @@
 //! is, abandoned when the worker is aborted, joined when it ends. What the loop does is its own
 //! business; it shares nothing with the engine but its stop flag and its status.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use trogdor_core::StopReason;
@@ -50,6 +52,29 @@ impl StopFlag {
     /// Whether to end.
     pub(crate) fn is_set(&self) -> bool {
         self.level.load(Ordering::Acquire) >= Self::STOP
+    }
+}
+
+/// The time that a loop has to end in order. It counts from when the loop first sees that it is to stop.
+#[derive(Debug)]
+pub(crate) struct Grace {
+    limit: Duration,
+    since_ns: Cell<Option<u64>>,
+}
+
+impl Grace {
+    pub(crate) fn new(limit: Duration) -> Grace {
+        Grace { limit, since_ns: Cell::new(None) }
+    }
+
+    /// Whether a stop was asked for, and longer ago than the limit, or nobody waits any more.
+    pub(crate) fn is_over(&self, flag: &StopFlag, now_ns: u64) -> bool {
+        if !flag.is_set() {
+            return false;
+        }
+        let since_ns = self.since_ns.get().unwrap_or(now_ns);
+        self.since_ns.set(Some(since_ns));
+        flag.is_abandoned() || Duration::from_nanos(now_ns - since_ns) >= self.limit
     }
 }
 

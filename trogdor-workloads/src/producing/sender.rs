@@ -21,7 +21,7 @@ use super::status::Snapshot;
 use crate::client_config::Translated;
 use crate::clock::{Stopwatch, sleep, wake_exactly, wall_ms};
 use crate::generators::{Flushes, Payloads, Transactions};
-use crate::hot_thread::StopFlag;
+use crate::hot_thread::{Grace, StopFlag};
 use crate::kafka::{client_config, refusal};
 use crate::native::BatchProducer;
 use crate::readiness::{Readiness, fatal_error};
@@ -98,6 +98,7 @@ pub(super) fn send(mut job: Job, flag: &StopFlag, status: &StatusSlot) -> Result
     let producer = BatchProducer::new(producer, job.shared_value());
     let warnings = job.warnings.clone();
     let publisher = Publisher { status, tell: job.tell, warnings, due_ns: Cell::new(0) };
+    let grace = Grace::new(job.grace);
     let mut sender = Sender {
         job,
         producer,
@@ -109,7 +110,7 @@ pub(super) fn send(mut job: Job, flag: &StopFlag, status: &StatusSlot) -> Result
         start_ns: 0,
         flushed_at_ns: 0,
         in_transaction: Cell::new(false),
-        stopping_since_ns: Cell::new(None),
+        grace,
     };
     let result = sender.run();
     sender.publish_last(result.is_ok());
@@ -144,8 +145,7 @@ struct Sender<'a> {
     flushed_at_ns: u64,
     /// A transaction was begun and neither committed nor aborted.
     in_transaction: Cell<bool>,
-    /// When the stop flag was first seen: the grace period counts from there.
-    stopping_since_ns: Cell<Option<u64>>,
+    grace: Grace,
 }
 
 /// Publishes a snapshot of the book each second.

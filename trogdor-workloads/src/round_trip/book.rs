@@ -123,6 +123,13 @@ impl Book {
         sent.unknown.count() - told.filter(came).count() as u64
     }
 
+    /// How many were acknowledged and not received. Asked each second, so they are not looked at one by one.
+    fn missing_count(&self, sent: &Sent, received: &Received) -> u64 {
+        let sides = sent.acknowledged_sets.iter().zip(&received.sets);
+        let missing = sides.flat_map(|(acknowledged, received)| acknowledged.lacking_in(received));
+        missing.map(|places| places.end - places.start).sum()
+    }
+
     /// What was acknowledged and not received.
     fn missing(&self, sent: &Sent, received: &Received) -> Findings {
         let mut missing = Findings::default();
@@ -196,8 +203,10 @@ impl Book {
     /// All figures so far.
     pub(super) fn status(&self) -> RoundTripStatus {
         let (received, sent) = (self.received(), self.sent());
-        let missing = self.missing(&sent, &received);
-        let is_over = self.is_all_read.load(Ordering::Acquire);
+        let (not_yet_received, lost) = match self.is_all_read.load(Ordering::Acquire) {
+            true => (0, RangesStatus::of(&self.missing(&sent, &received))),
+            false => (self.missing_count(&sent, &received), RangesStatus::default()),
+        };
         let (duplicates_of_resent, duplicates) = received.duplicates.split(&sent.doubtful);
         let (_, out_of_order) = received.out_of_order.split(&sent.doubtful);
         let elapsed_ns = received.last_ns.saturating_sub(sent.first_due_ns);
@@ -210,8 +219,8 @@ impl Book {
             errors: sent.causes.clone(),
             unknown: self.unknown(&sent, &received),
             resent: sent.resends,
-            not_yet_received: if is_over { 0 } else { missing.count() },
-            lost: if is_over { RangesStatus::of(&missing) } else { RangesStatus::default() },
+            not_yet_received,
+            lost,
             duplicates: RangesStatus::of(&duplicates),
             duplicates_of_resent,
             out_of_order: RangesStatus::of(&out_of_order),

@@ -16,7 +16,7 @@ use super::sender::too_many_gaps;
 use crate::client_config::Translated;
 use crate::clock::{Stopwatch, sleep};
 use crate::consumer_errors::fatal;
-use crate::hot_thread::StopFlag;
+use crate::hot_thread::{Grace, StopFlag};
 use crate::native::{BatchConsumer, Received};
 use crate::topic_admin::Unanswered;
 
@@ -64,7 +64,7 @@ pub(super) fn receive(job: Job, flag: &StopFlag) -> Result<(), String> {
         starts: ends,
         run,
         watch,
-        grace,
+        grace: Grace::new(grace),
         book,
         consumer,
         translated,
@@ -72,7 +72,6 @@ pub(super) fn receive(job: Job, flag: &StopFlag) -> Result<(), String> {
         look: None,
         ends: Vec::new(),
         heard_ns,
-        stopping_since_ns: None,
     };
     receiver.run(flag)
 }
@@ -123,7 +122,7 @@ struct Receiver {
     starts: Vec<i64>,
     run: RunId,
     watch: Stopwatch,
-    grace: Duration,
+    grace: Grace,
     book: Arc<Book>,
     consumer: BatchConsumer,
     translated: Translated,
@@ -134,7 +133,6 @@ struct Receiver {
     ends: Vec<End>,
     /// When the last record of ours came, or the last look ended.
     heard_ns: u64,
-    stopping_since_ns: Option<u64>,
 }
 
 impl Receiver {
@@ -142,22 +140,13 @@ impl Receiver {
         loop {
             let is_sending_over = self.book.is_sending_over();
             self.take_batch(if is_sending_over { LAST_POLL_LIMIT } else { POLL_LIMIT })?;
-            if flag.is_abandoned() || self.grace_is_over(flag) {
+            if self.grace.is_over(flag, self.watch.elapsed_ns()) {
                 return Ok(());
             }
             if is_sending_over && (self.book.is_complete() || self.is_all_read()?) {
                 return Ok(());
             }
         }
-    }
-
-    fn grace_is_over(&mut self, flag: &StopFlag) -> bool {
-        if !flag.is_set() {
-            return false;
-        }
-        let now_ns = self.watch.elapsed_ns();
-        let since_ns = *self.stopping_since_ns.get_or_insert(now_ns);
-        Duration::from_nanos(now_ns - since_ns) >= self.grace
     }
 
     fn take_batch(&mut self, wait: Duration) -> Result<(), String> {

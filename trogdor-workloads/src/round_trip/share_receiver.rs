@@ -15,7 +15,7 @@ use super::receiver::{Job, LAST_POLL_LIMIT, POLL_LIMIT, QUIET_NS};
 use super::sender::too_many_gaps;
 use crate::client_config::JavaProperties;
 use crate::clock::Stopwatch;
-use crate::hot_thread::StopFlag;
+use crate::hot_thread::{Grace, StopFlag};
 use crate::share::{
     Accepted, Delivered, Settings, ShareConsumer, ShareFigures, Verdict, block_on, enter_outcomes,
     has_read_all, prepare_group,
@@ -50,7 +50,7 @@ pub(super) fn receive(job: Job, flag: &StopFlag) -> Result<(), String> {
             lanes,
             run,
             watch,
-            grace,
+            grace: Grace::new(grace),
             book,
             settings,
             group,
@@ -58,7 +58,6 @@ pub(super) fn receive(job: Job, flag: &StopFlag) -> Result<(), String> {
             accepted,
             seen,
             heard_ns,
-            stopping_since_ns: None,
         };
         let result = match receiver.join(flag, limit).await {
             Ok(true) => {
@@ -84,7 +83,7 @@ struct Receiver {
     lanes: Arc<[Lane]>,
     run: RunId,
     watch: Stopwatch,
-    grace: Duration,
+    grace: Grace,
     book: Arc<Book>,
     settings: Settings,
     /// Its name.
@@ -96,7 +95,6 @@ struct Receiver {
     seen: Vec<RangeSet<i64>>,
     /// When the last record came, or the group was looked at.
     heard_ns: u64,
-    stopping_since_ns: Option<u64>,
 }
 
 impl Receiver {
@@ -133,22 +131,13 @@ impl Receiver {
                 self.take_batch()?;
             }
             self.enter_figures();
-            if flag.is_abandoned() || self.grace_is_over(flag) {
+            if self.grace.is_over(flag, self.watch.elapsed_ns()) {
                 return Ok(());
             }
             if is_sending_over && (self.book.is_complete() || self.is_all_read().await) {
                 return Ok(());
             }
         }
-    }
-
-    fn grace_is_over(&mut self, flag: &StopFlag) -> bool {
-        if !flag.is_set() {
-            return false;
-        }
-        let now_ns = self.watch.elapsed_ns();
-        let since_ns = *self.stopping_since_ns.get_or_insert(now_ns);
-        Duration::from_nanos(now_ns - since_ns) >= self.grace
     }
 
     fn take_batch(&mut self) -> Result<(), String> {

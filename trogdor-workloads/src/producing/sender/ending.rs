@@ -9,13 +9,7 @@ use super::Sender;
 impl Sender<'_> {
     /// Whether a stop was asked for, and longer ago than the grace period.
     pub(super) fn grace_is_over(&self) -> bool {
-        if !self.flag.is_set() {
-            return false;
-        }
-        let now_ns = self.watch.elapsed_ns();
-        let since_ns = self.stopping_since_ns.get().unwrap_or(now_ns);
-        self.stopping_since_ns.set(Some(since_ns));
-        self.flag.is_abandoned() || Duration::from_nanos(now_ns - since_ns) >= self.job.grace
+        self.grace.is_over(self.flag, self.watch.elapsed_ns())
     }
 
     /// Serves reports until every record has an outcome. Without a limit the client's own delivery

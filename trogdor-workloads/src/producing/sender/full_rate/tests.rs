@@ -14,6 +14,7 @@ use super::*;
 use crate::client_config::{JavaProperties, Role};
 use crate::clock::Stopwatch;
 use crate::generators::{ConstantPayload, PayloadGenerator};
+use crate::hot_thread::Grace;
 use crate::kafka::client_config;
 use crate::native::BatchProducer;
 use crate::pace::Pace;
@@ -144,7 +145,7 @@ fn with_sender<T>(
         start_ns: 0,
         flushed_at_ns: 0,
         in_transaction: Cell::new(false),
-        stopping_since_ns: Cell::new(None),
+        grace: Grace::new(Duration::ZERO),
     };
     let result = send(&mut sender);
     let status = deliveries.ledger().status();
