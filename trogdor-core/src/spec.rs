@@ -63,6 +63,23 @@ pub trait TaskSpec: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
+    /// Whether it breaks something on purpose. Such a class has a [dry run](TaskSpec::dry_run), and
+    /// is run on a user's own machine only when that was allowed.
+    fn is_fault(&self) -> bool {
+        false
+    }
+
+    /// What a worker on this node would do, as text: looks at the node that this program runs on
+    /// and changes nothing. `None` if the class cannot tell.
+    fn dry_run(
+        &self,
+        _task: &TaskId,
+        _node: &NodeName,
+        _topology: &Topology,
+    ) -> Option<Result<String, Vec<String>>> {
+        None
+    }
+
     /// The nodes that it names, whether they exist or not; empty if it names none.
     fn named_nodes(&self) -> Vec<NodeName> {
         Vec::new()

@@ -1,7 +1,41 @@
-//! Faults: what breaks a node on purpose. There is none yet; the catalog is empty, and a spec of a
-//! fault class is refused as an unknown class.
+//! Faults of Trogdor: what breaks a node on purpose, and mends it again. The only crate that touches
+//! firewall, queueing disciplines, mounts, cgroups and other processes of a user's host. Each fault
+//! class makes a [`Plan`] of [`Step`]s; a [`Keeper`] writes the undo of each step to a journal on disk
+//! before it applies it; whoever finds a journal (the worker at its end, a restarted agent, the
+//! [`reaper`], a person) can undo what is in it.
+//!
+//! No fault class touches the node by itself, and nothing here runs a shell.
+
+mod clock;
+mod error;
+mod fault;
+mod heal;
+mod identity;
+mod journal;
+mod keeper;
+mod plan;
+mod platform;
+mod process_stop;
+mod processes;
+mod reaper;
+mod reaper_link;
+mod steps;
+mod tools;
 
 use trogdor_core::TaskClass;
 
-/// What this crate adds to a catalog.
-pub const CATALOG: &[TaskClass] = &[];
+pub use error::FaultError;
+pub use fault::{Fault, FaultStatus, FaultWorker, NodeCondition, StepStatus, Watched, Words, dry_run};
+pub use heal::{Healed, heal, heal_all};
+pub use identity::{Home, ProcessId, Scope};
+pub use journal::{Header, Record};
+pub use keeper::{ActiveFault, DEFAULT_LEASE, FAULTS_FOLDER, Failed, Irrevocable, Keeper};
+pub use plan::{FaultId, Plan, Site};
+pub use platform::{FaultPlatform, default_state_base, fault_folders};
+pub use process_stop::{PROCESS_STOP, ProcessStopFaultSpec};
+pub use reaper::{ReaperArgs, reaper};
+pub use steps::{Action, InForce, RunCommand, SendSignal, Step, StopProcess};
+pub use tools::{Answer, Moment, Observer, Tools};
+
+/// The task classes of this crate.
+pub const CATALOG: &[TaskClass] = &[process_stop::CLASS];

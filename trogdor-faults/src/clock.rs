@@ -1,0 +1,16 @@
+//! The monotonic clock for limits on programs and locks, and pauses between tries: the one place
+//! of this crate that reads it.
+
+use std::time::{Duration, Instant};
+
+/// Now.
+#[expect(clippy::disallowed_methods, reason = "limits on other programs count in real time")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+/// Waits, on a thread of its own kind (never on an async one).
+#[expect(clippy::disallowed_methods, reason = "callers bound the number of pauses")]
+pub(crate) fn pause(time: Duration) {
+    std::thread::sleep(time);
+}

@@ -1,0 +1,222 @@
+//! The journal of one fault: a file of JSON lines that says how to undo what was begun. A step is
+//! on disk before it is applied; the file is removed when the node was looked at and found clean.
+//! The lock on the file (flock(2)) is held while a step is applied or undone, and by every command
+//! that does it: who gets the lock knows that nothing is under way.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use trogdor_core::{NodeName, TaskId};
+
+use crate::clock;
+use crate::error::FaultError;
+use crate::identity::{Home, ProcessId};
+use crate::plan::FaultId;
+use crate::steps::Step;
+
+/// The end of the names of journals.
+const SUFFIX: &str = "journal";
+/// The form that is written. A reader refuses a newer one.
+const VERSION: u32 = 1;
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// The first line of a journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Header {
+    version: u32,
+    /// The fault.
+    pub fault: String,
+    /// The task that wants it.
+    pub task: TaskId,
+    /// The node, as the platform file calls it.
+    pub node: NodeName,
+    /// The agent that applied it.
+    pub agent: Option<ProcessId>,
+    /// Boot and namespaces of that agent.
+    pub home: Home,
+    /// When it began, milliseconds since the epoch.
+    pub since_ms: i64,
+}
+
+impl Header {
+    pub(crate) fn new(
+        fault: &FaultId,
+        task: &TaskId,
+        node: &NodeName,
+        since_ms: i64,
+    ) -> Result<Header, FaultError> {
+        let home = Home::own().map_err(FaultError::file("cannot read", "/proc/self"))?;
+        Ok(Header {
+            version: VERSION,
+            fault: fault.to_string(),
+            task: task.clone(),
+            node: node.clone(),
+            agent: ProcessId::own(),
+            home,
+            since_ms,
+        })
+    }
+}
+
+/// What a journal says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Who and where.
+    pub header: Header,
+    /// What was begun, in order.
+    pub steps: Vec<Step>,
+}
+
+/// An open journal.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    path: PathBuf,
+    file: Arc<File>,
+}
+
+impl Journal {
+    /// Begins the journal of a fault, on disk when this returns.
+    pub(crate) fn create(dir: &Path, header: &Header) -> Result<Journal, FaultError> {
+        let path = dir.join(format!("{}.{SUFFIX}", header.fault));
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(FaultError::file("cannot create the journal", &path))?;
+        let journal = Journal { path, file: Arc::new(file) };
+        journal.append(header)?;
+        sync_dir(dir)?;
+        Ok(journal)
+    }
+
+    /// Opens one that is there; `None` if it has gone meanwhile.
+    pub(crate) fn open(path: &Path) -> Result<Option<Journal>, FaultError> {
+        match OpenOptions::new().read(true).append(true).open(path) {
+            Ok(file) => Ok(Some(Journal { path: path.to_owned(), file: Arc::new(file) })),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(FaultError::file("cannot open the journal", path)(error)),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether nobody has removed it: who heals a fault removes its journal.
+    pub(crate) fn is_linked(&self) -> bool {
+        self.file.metadata().is_ok_and(|meta| meta.nlink() > 0)
+    }
+
+    /// Takes the lock; `None` if it is still held elsewhere when the patience is over.
+    pub(crate) fn lock(&self, patience: Duration) -> Result<Option<Held<'_>>, FaultError> {
+        let deadline = clock::now() + patience;
+        loop {
+            match self.file.try_lock() {
+                Ok(()) => return Ok(Some(Held(self))),
+                Err(TryLockError::WouldBlock) if clock::now() < deadline => clock::pause(PAUSE),
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => {
+                    return Err(FaultError::file("cannot lock the journal", &self.path)(error));
+                }
+            }
+        }
+    }
+
+    /// The file that commands hold.
+    pub(crate) fn lock_file(&self) -> Arc<File> {
+        self.file.clone()
+    }
+
+    /// Reads it. `None` if its first line was never finished: then no step was begun. A last line
+    /// that was never finished was not begun either.
+    pub(crate) fn read(&self) -> Result<Option<Record>, FaultError> {
+        let fail = |line: usize, text: String| FaultError::Journal { path: self.path.clone(), line, text };
+        let mut file = &*self.file;
+        file.seek(SeekFrom::Start(0)).map_err(FaultError::file("cannot read the journal", &self.path))?;
+        let mut lines = Vec::new();
+        let mut reader = BufReader::new(file);
+        loop {
+            let mut line = Vec::new();
+            reader
+                .read_until(b'\n', &mut line)
+                .map_err(FaultError::file("cannot read the journal", &self.path))?;
+            if line.last() != Some(&b'\n') {
+                break;
+            }
+            lines.push(line);
+        }
+        let Some((first, rest)) = lines.split_first() else { return Ok(None) };
+        let header: Header = serde_json::from_slice(first).map_err(|error| fail(1, error.to_string()))?;
+        if header.version > VERSION {
+            let text = format!("it has version {}, this program knows {VERSION}", header.version);
+            return Err(fail(1, format!("{text}; heal with the program that wrote it")));
+        }
+        let step = |(at, line): (usize, &Vec<u8>)| {
+            serde_json::from_slice(line).map_err(|error| fail(at + 2, error.to_string()))
+        };
+        let steps = rest.iter().enumerate().map(step).collect::<Result<Vec<Step>, _>>()?;
+        Ok(Some(Record { header, steps }))
+    }
+
+    fn append(&self, value: &impl Serialize) -> Result<(), FaultError> {
+        let failed = || FaultError::file("cannot write the journal", &self.path);
+        let mut line = serde_json::to_vec(value).map_err(|error| failed()(error.into()))?;
+        line.push(b'\n');
+        (&*self.file).write_all(&line).and_then(|()| self.file.sync_data()).map_err(failed())
+    }
+}
+
+/// The lock on a journal; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Held<'a>(&'a Journal);
+
+impl Held<'_> {
+    /// Writes that a step begins; on disk when this returns.
+    pub(crate) fn begin(&self, step: &Step) -> Result<(), FaultError> {
+        if !self.0.is_linked() {
+            return Err(FaultError::HealedElsewhere);
+        }
+        self.0.append(step)
+    }
+
+    /// Removes the journal: the fault is history.
+    pub(crate) fn forget(self) -> Result<(), FaultError> {
+        let path = &self.0.path;
+        std::fs::remove_file(path).map_err(FaultError::file("cannot remove the journal", path))?;
+        path.parent().map_or(Ok(()), sync_dir)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.file.unlock();
+    }
+}
+
+/// The journals in a directory, the youngest fault first: the order of healing.
+pub(crate) fn journals(dir: &Path) -> Result<Vec<PathBuf>, FaultError> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(FaultError::file("cannot read the directory", dir)(error)),
+    };
+    let mut found: Vec<_> = entries
+        .filter_map(|entry| entry.ok())
+        .filter(|entry| entry.path().extension().is_some_and(|end| end == SUFFIX))
+        .map(|entry| (entry.metadata().and_then(|meta| meta.created()).ok(), entry.path()))
+        .collect();
+    found.sort_by(|a, b| b.cmp(a));
+    Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+fn sync_dir(dir: &Path) -> Result<(), FaultError> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(FaultError::file("cannot sync the directory", dir))
+}

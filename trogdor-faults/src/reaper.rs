@@ -1,0 +1,118 @@
+//! The reaper: a small process beside an agent that undoes the agent's faults when the agent is gone
+//! or has not been heard of for a lease. It needs no network and no configuration: a folder of
+//! journals, and a pipe from the agent as its standard input. A byte on the pipe renews the lease,
+//! the end of the pipe is the end of the agent. It ends when the agent is gone and nothing is left.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{SigSet, Signal};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::clock;
+use crate::error::FaultError;
+use crate::heal::heal_all;
+use crate::journal::journals;
+use crate::tools::Tools;
+
+/// How often healing is tried again when something is left, and how long the pause is.
+const TRIES: usize = 120;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What the reaper is told on its command line.
+#[derive(Debug, Clone)]
+pub struct ReaperArgs {
+    /// The folder of the journals.
+    pub folder: PathBuf,
+    /// How long the agent may be silent.
+    pub lease: Duration,
+}
+
+/// Runs a reaper to its end. Its standard input must be the pipe from the agent.
+///
+/// # Errors
+/// It cannot become a process of its own, or something is left that it could not undo.
+pub fn reaper(args: &ReaperArgs, tools: &Tools) -> Result<(), FaultError> {
+    // Not with the agent's terminal or process group, and not by those who end its service: the
+    // reaper ends when its work is done.
+    let _ = rustix::process::setsid();
+    let stubborn = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT]);
+    stubborn.thread_block().map_err(|error| FaultError::Reaper(error.to_string()))?;
+    let log = args.folder.join("reaper.log");
+    ready_with_log(&log)?;
+
+    let mut deadline = clock::now() + args.lease;
+    loop {
+        match heard(deadline) {
+            Heard::Renewal => deadline = clock::now() + args.lease,
+            Heard::Nothing => {
+                heal_and_tell(&args.folder, tools, "the lease ran out");
+                // As long as the agent stays silent, whatever it may have begun meanwhile is undone too.
+                deadline = clock::now() + args.lease;
+            }
+            Heard::End => break,
+        }
+    }
+    for _ in 0..TRIES {
+        if heal_and_tell(&args.folder, tools, "the agent is gone") {
+            return Ok(());
+        }
+        clock::pause(PAUSE);
+    }
+    Err(FaultError::Reaper(format!("something is left; see {}", log.display())))
+}
+
+/// Says that the reaper is there, and turns its standard output and error to its log.
+fn ready_with_log(path: &Path) -> Result<(), FaultError> {
+    let log = File::options().create(true).append(true).open(path);
+    let log = log.map_err(FaultError::file("cannot write", path))?;
+    let failed = |error: std::io::Error| FaultError::Reaper(error.to_string());
+    println!("ready");
+    std::io::stdout().flush().map_err(failed)?;
+    rustix::stdio::dup2_stdout(&log).map_err(|error| failed(error.into()))?;
+    rustix::stdio::dup2_stderr(&log).map_err(|error| failed(error.into()))
+}
+
+/// What came from the agent.
+enum Heard {
+    Renewal,
+    Nothing,
+    End,
+}
+
+fn heard(deadline: Instant) -> Heard {
+    let stdin = std::io::stdin();
+    loop {
+        let left = deadline.saturating_duration_since(clock::now());
+        let timeout = Timespec::try_from(left).ok();
+        match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], timeout.as_ref()) {
+            Ok(0) => return Heard::Nothing,
+            // Whoever stops and resumes this process interrupts it.
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return Heard::End,
+            Ok(_) => match stdin.lock().read(&mut [0; 64]) {
+                Ok(0) | Err(_) => return Heard::End,
+                Ok(_) => return Heard::Renewal,
+            },
+        }
+    }
+}
+
+/// Undoes all faults; whether nothing is left.
+fn heal_and_tell(folder: &Path, tools: &Tools, why: &str) -> bool {
+    match heal_all(folder, tools) {
+        Ok(healed) => {
+            for fault in &healed {
+                let of = fault.record.as_ref().map_or("an unreadable journal".to_owned(), |record| {
+                    format!("fault {} of task {:?}", record.header.fault, record.header.task.as_str())
+                });
+                let outcome = if fault.is_clean() { "undone".to_owned() } else { fault.remains.join("; ") };
+                println!("{why}: {of}: {outcome}");
+            }
+        }
+        Err(error) => println!("{why}: {error}"),
+    }
+    journals(folder).is_ok_and(|left| left.is_empty())
+}
