@@ -2,13 +2,14 @@
 //! the reaper; it writes each step to the fault's journal before applying it, and undoes everything
 //! when a step fails or the fault ends.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use trogdor_core::{NodeName, TaskId};
 
+use crate::clock;
 use crate::error::FaultError;
 use crate::heal::{Healed, Standing, heal, heal_all, undo_all};
 use crate::journal::{Header, Journal};
@@ -23,6 +24,10 @@ pub const FAULTS_FOLDER: &str = "faults";
 pub const DEFAULT_LEASE: Duration = Duration::from_secs(60);
 /// How long to wait for the journal's lock when a step begins: only somebody who heals holds it.
 const LOCK_PATIENCE: Duration = Duration::from_secs(30);
+/// How long to wait for the directory: a child that an agent was about to start when it was killed
+/// holds everything of the agent's until it becomes another program.
+const DIRECTORY_PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Applies faults on this node and undoes them.
 #[derive(Debug)]
@@ -233,9 +238,13 @@ fn lock(state_dir: &Path) -> Result<File, FaultError> {
         .truncate(false)
         .open(&path)
         .map_err(FaultError::file("cannot create", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(FaultError::InUse(state_dir.to_owned())),
-        Err(std::fs::TryLockError::Error(error)) => Err(FaultError::file("cannot lock", &path)(error)),
+    let deadline = clock::now() + DIRECTORY_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if clock::now() < deadline => clock::pause(PAUSE),
+            Err(TryLockError::WouldBlock) => return Err(FaultError::InUse(state_dir.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(FaultError::file("cannot lock", &path)(error)),
+        }
     }
 }

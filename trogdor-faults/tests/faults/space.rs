@@ -91,7 +91,11 @@ impl Space {
             let shown = self.run(argv.iter().copied())?;
             // Times and counters are no part of a node's condition.
             let lines = shown.lines().filter(|line| !line.starts_with('#')).map(without_counters);
-            text += &format!("== {}\n{}\n", argv.join(" "), lines.collect::<Vec<_>>().join("\n"));
+            text += &format!(
+                "== {}\n{}\n",
+                argv.join(" "),
+                lines.collect::<Vec<_>>().join("\n").replace(" tentative", "")
+            );
         }
         for device in self.devices()? {
             for what in ["class", "filter"] {
@@ -199,7 +203,11 @@ impl Inmate {
 
     /// Waits for its end.
     pub fn wait(mut self) -> anyhow::Result<std::process::ExitStatus> {
-        Ok(self.nsenter.wait()?)
+        until("the end of a process", || {
+            // `nsenter` stops itself when its child is stopped.
+            let _ = kill_process(Pid::from_child(&self.nsenter), Signal::CONT);
+            Ok(self.nsenter.try_wait()?)
+        })
     }
 
     /// Its ends of the pipes to this process.
