@@ -16,6 +16,7 @@
 //! ```
 
 pub use trogdor_core::*;
+pub use trogdor_faults as faults;
 pub use trogdor_workloads as workloads;
 
 /// Every task class of this distribution.

@@ -42,8 +42,13 @@ enum Command {
     AgentClient(cli::AgentClientArgs),
     /// Check and explain specs
     Spec(cli::SpecArgs),
+    /// Show what a fault would do, what is in force on this machine, and heal it
+    Fault(cli::FaultArgs),
     /// Write a platform file to begin with
     Init(cli::InitArgs),
+    /// Undo an agent's faults when it is gone: started by agents
+    #[command(hide = true)]
+    Reaper(daemon::ReaperArgs),
 }
 
 /// Runs the program with the process's arguments.
@@ -54,6 +59,10 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli.command,
         Err(error) => return ExitCode::from(cli::report_usage(&argv, &error, &mut out)),
     };
+    if let Command::Reaper(args) = &command {
+        // Blocks its signals before there is any other thread.
+        return daemon::reaper(args);
+    }
     start_log(&command);
     let catalog = match trogdor::catalog() {
         Ok(catalog) => catalog,
@@ -110,6 +119,8 @@ async fn dispatch(command: Command, catalog: Catalog, out: &mut Standard) -> Exi
             ExitCode::from(cli::agent_client(args, &catalog, &connect, out).await)
         }
         Command::Spec(args) => ExitCode::from(cli::spec(args, &catalog, out)),
+        Command::Fault(args) => ExitCode::from(cli::fault(&args, &catalog, out)),
         Command::Init(args) => ExitCode::from(cli::init(&args, out)),
+        Command::Reaper(args) => daemon::reaper(&args),
     }
 }

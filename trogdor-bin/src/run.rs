@@ -7,6 +7,7 @@ mod output;
 mod plan;
 mod progress;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use trogdor_core::api::{ApiError, CoordinatorApi};
 use trogdor_core::coordinator::CoordinatorHandle;
 use trogdor_core::messages::{CreateTaskRequest, TasksRequest, TasksResponse};
 use trogdor_core::{Catalog, Cluster, Extensions};
+use trogdor_faults::{DEFAULT_LEASE, FAULTS_FOLDER, FaultPlatform, Tools, default_state_base, list};
 use trogdor_workloads::CreatedTopics;
 
 use crate::cli::{BAD_INPUT, FAILED, Out};
@@ -115,6 +117,31 @@ impl Interrupts {
     }
 }
 
+/// The real node for the faults of one run, and where their journals are kept meanwhile.
+struct Faults {
+    platform: Arc<FaultPlatform>,
+    state_dir: PathBuf,
+}
+
+impl Faults {
+    fn allowed() -> Result<Faults, String> {
+        let helper = std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
+        let state_dir = default_state_base().join(format!("run-{}", std::process::id()));
+        let platform = Arc::new(FaultPlatform::real(&state_dir, helper, DEFAULT_LEASE));
+        Ok(Faults { platform, state_dir })
+    }
+}
+
+impl Drop for Faults {
+    fn drop(&mut self) {
+        let folder = self.state_dir.join(FAULTS_FOLDER);
+        if list(&folder, &Tools::new("")).is_ok_and(|left| left.is_empty()) {
+            // It may never have been made; and a journal that is needed still is not in it.
+            let _ = std::fs::remove_dir_all(&self.state_dir);
+        }
+    }
+}
+
 struct Run<'a> {
     args: &'a RunArgs,
     plan: &'a Plan,
@@ -130,7 +157,14 @@ struct Watched {
 impl Run<'_> {
     async fn to_the_end(&self, catalog: &Catalog, interrupts: &mut Interrupts, out: &mut dyn Out) -> u8 {
         let created = Arc::new(CreatedTopics::default());
-        let extensions = self.broker.lend(Extensions::default().with(created.clone()));
+        let mut extensions = self.broker.lend(Extensions::default().with(created.clone()));
+        let faults = match self.args.allow_faults.then(Faults::allowed).transpose() {
+            Ok(faults) => faults,
+            Err(problem) => return refuse(out, &[problem], FAILED),
+        };
+        if let Some(faults) = &faults {
+            extensions = extensions.with(faults.platform.clone());
+        }
         let cluster = Cluster::builder(catalog.clone())
             .nodes(self.plan.nodes())
             .stop_grace(Duration::from_secs(self.args.stop_grace))

@@ -208,7 +208,9 @@ impl Run {
 
     fn apply_really(&self, keeper: &Arc<Keeper>) -> Result<Applied, FaultError> {
         let plan = self.fault.plan(&self.site(keeper.tools()))?;
-        tracing::info!(fault = %self.id, %plan, "applying a fault");
+        for step in &plan.steps {
+            tracing::info!(fault = %self.id, task = ?self.ctx.task, "applying: {}", step.action().what());
+        }
         let since_ms = self.ctx.clock.now().wall_ms;
         match keeper.apply(&self.id, &self.ctx.task, &self.ctx.node, since_ms, plan.clone()) {
             Ok(active) => Ok(Applied::InForce(Box::new(active), plan)),

@@ -7,6 +7,7 @@ mod agent_client;
 mod answer;
 mod arguments;
 mod client;
+mod fault;
 pub mod format;
 mod init;
 mod nodes;
@@ -20,6 +21,7 @@ mod wait;
 
 pub use agent_client::{AgentClientArgs, agent_client};
 pub use client::{ClientArgs, client};
+pub use fault::{FaultArgs, fault};
 pub use init::{InitArgs, PLATFORM_FILE, init};
 pub use out::{Captured, Out, Standard};
 pub use outcome::{COUNTS, outcome, statuses};

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use tracing::{error, info};
 use trogdor_core::agent::{Agent, AgentConfig};
 use trogdor_core::api::AgentApi as _;
 use trogdor_core::{Catalog, Extensions, NodeName, SystemClock};
+use trogdor_faults::{FaultPlatform, default_state_base};
 
 use super::exec::{self, Report};
 use super::life::{End, live, serve};
@@ -46,6 +48,15 @@ pub struct AgentArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=86_400))]
     pub stop_grace: u64,
 
+    /// Where the agent keeps the journal of its faults [default: /var/lib/trogdor/NODE-PORT for root,
+    /// else trogdor/NODE-PORT below $XDG_STATE_HOME or ~/.local/state]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+
+    /// How long faults stay in force when the agent is frozen; if it is gone they are undone at once
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub fault_lease: u64,
+
     /// Where to listen
     #[command(flatten)]
     pub listen: ListenArgs,
@@ -63,6 +74,27 @@ pub async fn run(args: AgentArgs, catalog: Catalog) -> ExitCode {
     }
 }
 
+/// The real node for faults, after healing what an agent before has left on it.
+async fn faults(args: &AgentArgs, port: u16) -> Result<Arc<FaultPlatform>, String> {
+    let default = || default_state_base().join(format!("{}-{port}", args.node_name.replace('/', "_")));
+    let state_dir = args.state_dir.clone().unwrap_or_else(default);
+    let helper = std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
+    let platform = Arc::new(FaultPlatform::real(state_dir, helper, Duration::from_secs(args.fault_lease)));
+    let healing = platform.clone();
+    let healed = tokio::task::spawn_blocking(move || healing.heal_first()).await;
+    let healed = healed.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    for fault in healed {
+        let journal = fault.journal.display();
+        match fault.is_clean() {
+            true => info!(%journal, "healed what an agent before has left"),
+            false => {
+                error!(%journal, remains = ?fault.remains, "an agent before has left what cannot be undone")
+            }
+        }
+    }
+    Ok(platform)
+}
+
 async fn start(args: AgentArgs, catalog: Catalog) -> Result<u8, String> {
     let node_name = NodeName::from(args.node_name.as_str());
     let (topology, node) = platform::read(&args.config, &node_name)?;
@@ -73,6 +105,8 @@ async fn start(args: AgentArgs, catalog: Catalog) -> Result<u8, String> {
     } else {
         None
     };
+    let port = server.as_ref().map_or(node.agent_port().unwrap_or(0), |server| server.local_addr().port());
+    let faults = faults(&args, port).await?;
     let stop_grace = Duration::from_secs(args.stop_grace);
     let agent = Agent::start(AgentConfig {
         node: node_name.clone(),
@@ -80,7 +114,7 @@ async fn start(args: AgentArgs, catalog: Catalog) -> Result<u8, String> {
         catalog: catalog.clone(),
         clock: SystemClock::shared(),
         stop_grace,
-        extensions: Extensions::default(),
+        extensions: Extensions::default().with(faults),
     });
     let handle = agent.handle();
     let routes = agent_routes(Arc::new(handle.clone()), catalog.clone(), Limits::default());

@@ -15,8 +15,10 @@ mod life;
 mod listen;
 mod out;
 mod platform;
+mod reaper;
 mod signals;
 
 pub use agent::{AgentArgs, run as agent};
 pub use coordinator::{CoordinatorArgs, run as coordinator};
 pub use listen::ListenArgs;
+pub use reaper::{ReaperArgs, run as reaper};

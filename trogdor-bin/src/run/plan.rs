@@ -43,7 +43,7 @@ impl Plan {
         for argument in &args.specs {
             match read(argument, catalog) {
                 Ok(spec) => {
-                    if is_fault(&spec) && !args.allow_faults {
+                    if is_fault(&spec, catalog) && !args.allow_faults {
                         problems.push(format!(
                             "{}: {} breaks this machine on purpose; say --allow-faults to run it here",
                             spec_source(argument),
@@ -129,8 +129,8 @@ fn read(argument: &str, catalog: &Catalog) -> Result<Spec, Vec<String>> {
     catalog.read_spec(&text).map_err(|found| found.0.iter().map(|p| format!("{source}: {p}")).collect())
 }
 
-fn is_fault(spec: &Spec) -> bool {
-    spec.class().starts_with("org.apache.kafka.trogdor.fault.")
+fn is_fault(spec: &Spec, catalog: &Catalog) -> bool {
+    catalog.open(spec).is_ok_and(|(_, typed)| typed.is_fault())
 }
 
 /// The stem of the file's name, numbered if another task has it already.
