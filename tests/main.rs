@@ -11,6 +11,7 @@ mod consume_bench;
 mod daemons;
 mod examples;
 mod external_command;
+mod faults;
 mod generators;
 mod interop;
 mod produce_bench;

@@ -17,7 +17,7 @@ use trogdor_core::api::{ApiError, CoordinatorApi};
 use trogdor_core::coordinator::CoordinatorHandle;
 use trogdor_core::messages::{CreateTaskRequest, TasksRequest, TasksResponse};
 use trogdor_core::{Catalog, Cluster, Extensions};
-use trogdor_faults::{DEFAULT_LEASE, FAULTS_FOLDER, FaultPlatform, Tools, default_state_base, list};
+use trogdor_faults::{DEFAULT_LEASE, FAULTS_FOLDER, FaultId, FaultPlatform, Tools, default_state_base, list};
 use trogdor_workloads::CreatedTopics;
 
 use crate::cli::{BAD_INPUT, FAILED, Out};
@@ -126,7 +126,7 @@ struct Faults {
 impl Faults {
     fn allowed() -> Result<Faults, String> {
         let helper = std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
-        let state_dir = default_state_base().join(format!("run-{}", std::process::id()));
+        let state_dir = default_state_base().join(format!("run-{}", FaultId::random()));
         let platform = Arc::new(FaultPlatform::real(&state_dir, helper, DEFAULT_LEASE));
         Ok(Faults { platform, state_dir })
     }

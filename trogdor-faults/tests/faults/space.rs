@@ -9,7 +9,8 @@ use std::process::{Child, Command, Output, Stdio};
 use anyhow::{Context as _, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Namespaces of one test.
+/// Namespaces of one test. To be dropped after all that runs inside: the kernel ends a process
+/// namespace only when every process in it was waited for.
 #[derive(Debug)]
 pub struct Space {
     /// `unshare`, whose only child is the first process inside.
