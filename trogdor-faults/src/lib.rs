@@ -6,6 +6,7 @@
 //!
 //! No fault class touches the node by itself, and nothing here runs a shell.
 
+mod addresses;
 mod clock;
 mod error;
 mod fault;
@@ -14,6 +15,7 @@ mod identity;
 mod journal;
 mod keeper;
 mod list;
+mod network_partition;
 mod plan;
 mod platform;
 mod process_stop;
@@ -32,12 +34,13 @@ pub use identity::{Home, ProcessId, Scope};
 pub use journal::{Header, Record};
 pub use keeper::{ActiveFault, DEFAULT_LEASE, FAULTS_FOLDER, Failed, Irrevocable, Keeper};
 pub use list::{Listed, list};
+pub use network_partition::{Direction, NETWORK_PARTITION, NetworkPartitionFaultSpec};
 pub use plan::{FaultId, Plan, Site};
 pub use platform::{FaultPlatform, default_state_base, fault_folders};
 pub use process_stop::{PROCESS_STOP, ProcessStopFaultSpec};
 pub use reaper::{ReaperArgs, reaper};
-pub use steps::{Action, InForce, RunCommand, SendSignal, Step, StopProcess};
+pub use steps::{Action, DropPackets, Firewall, InForce, Peer, RunCommand, SendSignal, Step, StopProcess};
 pub use tools::{Answer, Moment, Observer, Tools};
 
 /// The task classes of this crate.
-pub const CATALOG: &[TaskClass] = &[process_stop::CLASS];
+pub const CATALOG: &[TaskClass] = &[network_partition::CLASS, process_stop::CLASS];

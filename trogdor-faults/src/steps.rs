@@ -3,11 +3,13 @@
 //! any later process (the reaper, a restarted agent, a person at the console) can undo it.
 
 mod command;
+mod firewall;
 mod process;
 
 use serde::{Deserialize, Serialize};
 
 pub use command::RunCommand;
+pub use firewall::{DropPackets, Firewall, Peer};
 pub use process::{SendSignal, StopProcess};
 
 use crate::error::FaultError;
@@ -88,6 +90,8 @@ steps! {
     StopProcess,
     /// Sends a signal that cannot be taken back.
     SendSignal,
+    /// Drops packets from and to peers.
+    DropPackets,
     /// Runs a program, and another one to undo what it did: for plug-ins.
     RunCommand,
 }
