@@ -242,7 +242,6 @@ impl Run {
 
     async fn in_force(self, mut status: FaultStatus, mut active: Box<ActiveFault>) -> WorkerResult {
         status.state.clone_from(&self.words.applied);
-        status.node = NodeCondition::Faulty;
         let planned = std::mem::take(&mut status.remarks);
         let mut is_over = false;
         // The first look is at once.
@@ -262,6 +261,8 @@ impl Run {
             active = looked.0;
             status.steps = looked.1.steps;
             status.total_steps = looked.1.total;
+            let untouched = looked.1.total == 0;
+            status.node = if untouched { NodeCondition::Untouched } else { NodeCondition::Faulty };
             status.remarks = [&planned[..], &looked.1.remarks].concat();
             if active.is_healed_elsewhere() {
                 break;

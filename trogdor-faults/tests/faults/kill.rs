@@ -14,8 +14,9 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::network_partition;
 use crate::node::{Node, NodeOptions};
 use crate::process_stop::{self, jvm};
 use crate::space::{Inmate, Space, until};
@@ -63,8 +64,13 @@ fn round(seed: u64, told: &mut Vec<String>) -> anyhow::Result<()> {
 
     let space = Space::new()?;
     let world = World::new(&space)?;
+    if random.random_bool(0.5) {
+        network_partition::Has::IptablesNft.only(&space)?;
+    }
     let before = space.snapshot()?;
-    let options = NodeOptions { lease: LEASE, agent_dies_at, reaper_dies_at, ..NodeOptions::default() };
+    let platform = Some(platform());
+    let options =
+        NodeOptions { lease: LEASE, agent_dies_at, reaper_dies_at, platform, ..NodeOptions::default() };
     let (mut node, _) = Node::start(&space, &options)?;
 
     let faults = random.random_range(1..=3);
@@ -112,6 +118,13 @@ fn round(seed: u64, told: &mut Vec<String>) -> anyhow::Result<()> {
     drop(world);
     ensure!(before == after, "the node is not as before:\n{}", difference(&before, &after));
     Ok(())
+}
+
+/// Nobody lives at the addresses of the other nodes; that is enough to be cut off.
+fn platform() -> Value {
+    json!({"platform": "org.apache.kafka.trogdor.basic.BasicPlatform",
+           "nodes": {"node0": {"hostname": "127.0.0.1", "trogdor.agent.port": 8888},
+                     "node1": {"hostname": "10.9.0.2"}, "node2": {"hostname": "fd09::2"}}})
 }
 
 /// Starts the faults, and ends some of them.
@@ -175,6 +188,8 @@ impl World {
             "tc qdisc add dev user0 parent 1:10 handle 20: tbf rate 1gbit burst 1mbit latency 50ms",
             "nft add table inet users && nft 'add chain inet users input { type filter hook input priority 0; }'",
             "nft add rule inet users input tcp dport 1234 drop",
+            "for t in iptables ip6tables; do for c in PREROUTING POSTROUTING; do \
+             $t -t mangle -A $c -p tcp --dport 77 -j DROP; done; done",
             "iptables -A INPUT -p tcp --dport 4321 -j DROP && ip6tables -A OUTPUT -p udp --dport 99 -j REJECT",
         ];
         for script in scripts {
@@ -185,6 +200,12 @@ impl World {
 
     /// The faults to choose from.
     fn menu(&self) -> Vec<Value> {
-        vec![process_stop::spec("kafka.Kafka"), process_stop::spec("other.Main")]
+        let partition = |peer: &str| network_partition::spec(json!([["node0"], [peer]]));
+        vec![
+            process_stop::spec("kafka.Kafka"),
+            process_stop::spec("other.Main"),
+            partition("node1"),
+            partition("node2"),
+        ]
     }
 }
