@@ -101,6 +101,17 @@ pub enum LabError {
         /// Which JVM it watched.
         what: String,
     },
+    /// Network namespaces can be made by root only.
+    #[error(
+        "several brokers need network namespaces, and those need root; start one with `Kafka::start` instead"
+    )]
+    NeedsRoot,
+    /// The id of a broker that is not there.
+    #[error("the cluster has no broker {id}")]
+    UnknownNode {
+        /// The id.
+        id: i32,
+    },
     /// The file system or a process call failed.
     #[error("cannot {what}: {source}")]
     Io {

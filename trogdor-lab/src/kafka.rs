@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     acls::{Decision, Entries, Operation, Resource},
+    cluster::ClusterBuilder,
     distribution::Distribution,
     error::LabError,
     jvm::Stopped,
@@ -16,7 +17,7 @@ use crate::{
 };
 
 /// How long a broker may take to end after SIGTERM.
-const GRACE: Duration = Duration::from_secs(10);
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 /// A running Kafka broker. Dropping it kills the broker and removes its directory.
 ///
@@ -33,12 +34,12 @@ pub struct Kafka {
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct KafkaBuilder {
-    version: String,
-    directory: Option<PathBuf>,
-    config: Vec<(String, String)>,
-    heap: Option<String>,
-    c2: bool,
-    ready_within: Option<Duration>,
+    pub(crate) version: String,
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) config: Vec<(String, String)>,
+    pub(crate) heap: Option<String>,
+    pub(crate) c2: bool,
+    pub(crate) ready_within: Option<Duration>,
     users: Option<Vec<String>>,
 }
 
@@ -231,6 +232,16 @@ impl KafkaBuilder {
     pub fn secured(mut self, users: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.users = Some(users.into_iter().map(Into::into).collect());
         self
+    }
+
+    /// So many brokers, each in a network namespace of its own, in place of one on loopback. Needs root. Logins are
+    /// for single brokers.
+    ///
+    /// # Panics
+    /// For more than 100 brokers.
+    pub fn in_namespaces(self, nodes: u8) -> ClusterBuilder {
+        assert!(nodes <= 100, "{nodes} brokers are too many");
+        ClusterBuilder::new(self, nodes)
     }
 
     /// How long the broker may take to be ready; default 30 s.

@@ -5,8 +5,9 @@
 //! process: when the test process ends, however it ends, the script kills the JVM and removes its directory.
 //!
 //! This crate has no Kafka client. Use the one under test, or any other, with [`Kafka::bootstrap`]. It knows no
-//! other crate of this workspace, needs no root, and today starts one combined broker and controller on loopback, on
-//! request with TLS, SASL and an authorizer ([`KafkaBuilder::secured`]).
+//! other crate of this workspace. Without root it starts one combined broker and controller on loopback, on request
+//! with TLS, SASL and an authorizer ([`KafkaBuilder::secured`]); with root also several of them, each in a network
+//! namespace of its own, which can be cut off from each other ([`KafkaBuilder::in_namespaces`]).
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), trogdor_lab::LabError> {
@@ -32,12 +33,15 @@ compile_error!("trogdor-lab watches its processes through /proc and so needs Lin
 mod acls;
 mod cache;
 mod certificates;
+mod cluster;
 mod distribution;
 mod error;
 mod java;
 mod jvm;
 mod kafka;
 mod maven;
+mod namespace;
+mod network;
 mod node;
 mod ports;
 mod probe;
@@ -53,10 +57,14 @@ mod wire;
 
 pub use acls::{Operation, Resource};
 pub use certificates::{Authority, Identity};
+pub use cluster::{ClusterBuilder, ClusterNode, KafkaCluster};
 pub use error::LabError;
 pub use jvm::Stopped;
 pub use kafka::{Kafka, KafkaBuilder};
+pub use namespace::Namespace;
+pub use network::Partition;
 pub use ports::free_port;
+pub use probe::PartitionState;
 pub use security::{Access, Login};
 pub use stat::Usage;
 pub use tool::{JavaOutput, JavaTool};

@@ -1,17 +1,18 @@
-//! One broker process: its files, its ports, its start, and the wait until it answers. Today the only node of a
-//! cluster, on loopback. Everything that depends on the place (addresses, voters) stands in `properties.rs`, so that
-//! nodes in network namespaces can be added without touching the start.
+//! One broker process: its files, its ports, its start, and the wait until it answers. The only node of a cluster, on
+//! loopback, or one of several, each in a network namespace. What depends on its place (addresses, voters) stands in
+//! `properties.rs`.
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, net::SocketAddrV4, sync::Arc, time::Duration};
 
 use crate::{
     distribution::{self, Distribution},
     error::LabError,
     java::{ARCHIVE, Archive, Program},
     jvm::Jvm,
+    namespace::Namespace,
     ports::{free_port, random},
-    probe,
-    properties::{self, Ports},
+    probe::{self, Cluster, Door},
+    properties::{self, Ports, Seat},
     scratch::Scratch,
     security::{SecuredPorts, Users},
     wait::pause,
@@ -29,6 +30,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) c2: bool,
     /// Who may log in; `None` for a broker without logins.
     pub(crate) users: Option<Users>,
+    /// Where it is one of several; `None` for the only node of a cluster, on loopback.
+    pub(crate) place: Option<Place>,
     /// `None`: the archive of the distribution.
     pub(crate) archive: Option<Archive<'a>>,
     pub(crate) ready_within: Duration,
@@ -42,10 +45,19 @@ impl<'a> Plan<'a> {
             heap: "128m".to_owned(),
             c2: false,
             users: None,
+            place: None,
             archive: None,
             ready_within: Duration::from_secs(30),
         }
     }
+}
+
+/// The place of a node among others.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) namespace: Arc<Namespace>,
+    pub(crate) seat: Seat,
+    pub(crate) cluster_id: String,
 }
 
 /// A started broker.
@@ -53,7 +65,8 @@ impl<'a> Plan<'a> {
 pub(crate) struct Node {
     pub(crate) jvm: Jvm,
     ports: Ports,
-    cluster_id: String,
+    door: Door,
+    cluster: Cluster,
     ready_within: Duration,
 }
 
@@ -75,6 +88,11 @@ impl Node {
     /// Starts the process, which must not run, in the same directory on the same ports, and waits until it is ready.
     pub(crate) async fn launch(&mut self) -> Result<(), LabError> {
         self.jvm.start().await?;
+        self.wait_ready().await
+    }
+
+    /// Waits until a process that was started is ready.
+    pub(crate) async fn wait_ready(&mut self) -> Result<(), LabError> {
         match tokio::time::timeout(self.ready_within, self.ready()).await {
             Ok(ready) => ready,
             Err(_) => Err(self.jvm.not_ready(self.ready_within)),
@@ -89,16 +107,24 @@ impl Node {
         self.ports.data
     }
 
+    /// Where clients reach it.
+    pub(crate) fn door(&self) -> &Door {
+        &self.door
+    }
+
     pub(crate) fn into_jvm(self) -> Jvm {
         self.jvm
     }
 
-    async fn prepare(plan: &Plan<'_>) -> Result<Self, LabError> {
+    /// A node in a fresh directory, not yet started.
+    pub(crate) async fn prepare(plan: &Plan<'_>) -> Result<Self, LabError> {
         let distribution = plan.distribution;
         let scratch = Scratch::create("kafka").await?;
         let directory = scratch.path();
-        let ports = free_ports(plan.users.is_some())?;
-        let cluster_id = random_cluster_id();
+        let (seat, id, namespace) = match &plan.place {
+            Some(place) => (place.seat.clone(), place.cluster_id.clone(), Some(place.namespace.clone())),
+            None => (Seat::alone(free_ports(plan.users.is_some())?), random_cluster_id(), None),
+        };
         let (mut config, mut formatted) = (Vec::new(), distribution.formatted());
         if let Some(users) = &plan.users {
             users.write_certificates(directory)?;
@@ -106,8 +132,8 @@ impl Node {
             formatted = distribution.formatted_with(users).await?;
         }
         config.extend(plan.config.iter().cloned());
-        properties::write(directory, ports, &config)?;
-        properties::format(directory, &cluster_id, &formatted)?;
+        properties::write(directory, &seat, &config)?;
+        properties::format(directory, seat.id, &id, &formatted)?;
         let archive = distribution.entry.path(ARCHIVE);
         let program = Program {
             class_path: &distribution.class_path,
@@ -127,19 +153,25 @@ impl Node {
                 OsString::from(format!("-D{key}=file:{}", directory.join(file).display()))
             }),
         );
-        let what = format!("kafka {} on port {}", distribution.version, ports.data);
+        // After the options, whose places counted from the program.
+        let entry = namespace.iter().flat_map(|namespace| namespace.entry()).map(OsString::from);
+        command.splice(0..0, entry);
+        let address = SocketAddrV4::new(seat.address, seat.ports.data);
+        let what = format!("kafka {} on {address}", distribution.version);
         let jvm = Jvm::prepare(what, scratch, &command, ["log", "log"])?;
-        Ok(Self { jvm, ports, cluster_id, ready_within: plan.ready_within })
+        let cluster = Cluster { id, brokers: seat.voters.len() as i32 };
+        let door = Door { address, namespace };
+        Ok(Self { jvm, ports: seat.ports, door, cluster, ready_within: plan.ready_within })
     }
 
-    /// Ready is: it answers on its port, as the cluster we made, and lists itself.
+    /// Ready is: it answers on its port, as the cluster we made, and lists all of it.
     async fn ready(&mut self) -> Result<(), LabError> {
         loop {
             if !self.jvm.is_running() {
                 return Err(self.jvm.died().await);
             }
-            match probe::kafka(self.ports.data).await {
-                Ok(cluster) if cluster.id == self.cluster_id && cluster.brokers == 1 => return Ok(()),
+            match probe::kafka(&self.door).await {
+                Ok(cluster) if cluster == self.cluster => return Ok(()),
                 _ => pause().await,
             }
         }

@@ -1,7 +1,12 @@
 //! The files that a broker finds in its directory: configuration, `meta.properties`, logging. All of a small, fast
 //! node; no defaults of Kafka are changed that a test would want to observe.
 
-use std::{fmt::Write, fs, path::Path};
+use std::{
+    fmt::Write,
+    fs,
+    net::{Ipv4Addr, SocketAddrV4},
+    path::Path,
+};
 
 use crate::{
     cache::copy_tree,
@@ -54,13 +59,31 @@ const SMALL: [(&str, &str); 16] = [
     ("listener.security.protocol.map", "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT"),
 ];
 
-/// Where a node listens on 127.0.0.1.
+/// Where a node listens.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ports {
     pub(crate) data: u16,
     pub(crate) controller: u16,
     /// The listeners with logins, if it has any.
     pub(crate) secured: Option<SecuredPorts>,
+}
+
+/// What a node is in its cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct Seat {
+    pub(crate) id: i32,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) ports: Ports,
+    /// Every controller.
+    pub(crate) voters: Vec<(i32, SocketAddrV4)>,
+}
+
+impl Seat {
+    /// The only node of a cluster, on loopback.
+    pub(crate) fn alone(ports: Ports) -> Self {
+        let address = Ipv4Addr::LOCALHOST;
+        Self { id: 1, address, ports, voters: vec![(1, SocketAddrV4::new(address, ports.controller))] }
+    }
 }
 
 /// Refuses keys that would pull the node out of the lab's hands.
@@ -72,15 +95,16 @@ pub(crate) fn check(config: &[(String, String)]) -> Result<(), LabError> {
 }
 
 /// Writes configuration and logging; `config` wins over what is only a default of the lab.
-pub(crate) fn write(directory: &Path, ports: Ports, config: &[(String, String)]) -> Result<(), LabError> {
-    let Ports { data, controller, secured } = ports;
+pub(crate) fn write(directory: &Path, seat: &Seat, config: &[(String, String)]) -> Result<(), LabError> {
+    let Seat { id, address, ports: Ports { data, controller, secured }, voters } = seat;
+    let voters: Vec<_> = voters.iter().map(|(id, address)| format!("{id}@{address}")).collect();
     let secured = secured.map(|ports| format!(",{}", ports.listeners())).unwrap_or_default();
     let own = [
         ("process.roles", "broker,controller".to_owned()),
-        ("node.id", "1".to_owned()),
-        ("listeners", format!("PLAINTEXT://127.0.0.1:{data},CONTROLLER://127.0.0.1:{controller}{secured}")),
+        ("node.id", id.to_string()),
+        ("listeners", format!("PLAINTEXT://{address}:{data},CONTROLLER://{address}:{controller}{secured}")),
         ("controller.listener.names", "CONTROLLER".to_owned()),
-        ("controller.quorum.voters", format!("1@127.0.0.1:{controller}")),
+        ("controller.quorum.voters", voters.join(",")),
         ("log.dirs", directory.join(DATA).display().to_string()),
     ];
     let own = own.iter().map(|(key, value)| (*key, value.as_str()));
@@ -93,11 +117,11 @@ pub(crate) fn write(directory: &Path, ports: Ports, config: &[(String, String)])
 
 /// Does what Kafka's format tool would do: the identity of the node, and the cached feature levels. (A broker without
 /// those starts too, but with all features at level 0.)
-pub(crate) fn format(directory: &Path, cluster_id: &str, formatted: &Path) -> Result<(), LabError> {
+pub(crate) fn format(directory: &Path, id: i32, cluster_id: &str, formatted: &Path) -> Result<(), LabError> {
     let data = directory.join(DATA);
     fs::create_dir_all(&data).trying(|| format!("make `{}`", data.display()))?;
     copy_tree(formatted, &data, &|_| false).trying(|| format!("copy `{}`", formatted.display()))?;
-    put(&data, IDENTITY, &format!("version=1\nnode.id=1\ncluster.id={cluster_id}\n"))
+    put(&data, IDENTITY, &format!("version=1\nnode.id={id}\ncluster.id={cluster_id}\n"))
 }
 
 fn put(directory: &Path, name: &str, text: &str) -> Result<(), LabError> {

@@ -76,7 +76,7 @@ async fn format(distribution: &Distribution, more_args: &[String], name: &str) -
     let properties = scratch.path().join(properties::FILE);
     // Nothing is bound, so any port will do.
     let ports = properties::Ports { data: 9092, controller: 9093, secured: None };
-    properties::write(scratch.path(), ports, &[])?;
+    properties::write(scratch.path(), &properties::Seat::alone(ports), &[])?;
     let id = random_cluster_id();
     let args = ["format", "-t", &id, "-c"].map(Into::into).into_iter().chain([properties.into()]);
     let args = args.chain(more_args.iter().map(Into::into));

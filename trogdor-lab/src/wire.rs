@@ -58,6 +58,12 @@ impl<'a> Fields<'a> {
         Some(i32::from_be_bytes(*head))
     }
 
+    /// A list of numbers.
+    pub(crate) fn int32s(&mut self) -> Option<Vec<i32>> {
+        let count = self.int32()?;
+        (0..count).map(|_| self.int32()).collect()
+    }
+
     /// A string; a null is read as an empty one.
     pub(crate) fn string(&mut self) -> Option<&'a str> {
         let (head, rest) = self.0.split_first_chunk()?;
