@@ -110,7 +110,18 @@ pub struct Daemon {
 impl Daemon {
     /// Starts one and waits until it listens.
     pub async fn start(kind: &str, config: &Path, node: &str, more: &[&str]) -> Daemon {
-        let mut child = Command::new(TROGDOR)
+        Daemon::start_as(Command::new(TROGDOR), kind, config, node, more).await
+    }
+
+    /// The same, with a command that has not been told anything yet.
+    pub async fn start_as(
+        mut command: Command,
+        kind: &str,
+        config: &Path,
+        node: &str,
+        more: &[&str],
+    ) -> Daemon {
+        let mut child = command
             .arg(kind)
             .arg("-c")
             .arg(config)

@@ -1,0 +1,253 @@
+//! Faults on a real cluster of three brokers while records are sent and read: what an operator would see, that no
+//! acknowledged record is lost, and that the cluster is whole again. Each broker lives in a network namespace with an
+//! agent of its own; coordinator, workloads and the test are in one for clients. Needs root.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::process::Command;
+use trogdor_bin::http::{ClientOptions, CoordinatorClient};
+use trogdor_core::api::CoordinatorApi as _;
+use trogdor_core::messages::CreateTaskRequest;
+use trogdor_core::{Spec, TaskId, TaskState};
+use trogdor_lab::{Kafka, KafkaCluster, PartitionState};
+
+use crate::support::{Daemon, LIMIT, TROGDOR, read_topic};
+
+const AGENT: u16 = 8888;
+const COORDINATOR: u16 = 8889;
+/// The broker that leads all partitions, since it is the first in their assignments.
+const LEADER: i32 = 1;
+const PER_SEC: u64 = 500;
+/// For twenty seconds: some before the fault, its time, and enough to see that all is well again.
+const MESSAGES: u64 = 10_000;
+
+/// Three brokers with an agent each, and a coordinator and an agent for workloads where clients are.
+struct Lab<'a> {
+    kafka: &'a KafkaCluster,
+    coordinator: CoordinatorClient,
+    _daemons: Vec<Daemon>,
+    _folder: TempDir,
+}
+
+/// Runs a test in the clients' namespace of a fresh cluster.
+fn in_lab(test: impl AsyncFnOnce(&Lab<'_>) + Send) {
+    let runtime =
+        || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let kafka = runtime().block_on(Kafka::builder("4.3.1").in_namespaces(3).impatient().start()).unwrap();
+    // Threads of this runtime, sockets and processes that come from it are all in there.
+    kafka
+        .client()
+        .inside(|| {
+            runtime().block_on(async {
+                let lab = Lab::start(&kafka).await;
+                test(&lab).await;
+            });
+        })
+        .unwrap();
+}
+
+impl Lab<'_> {
+    async fn start(kafka: &KafkaCluster) -> Lab<'_> {
+        let folder = tempfile::tempdir().unwrap();
+        let config = platform(folder.path(), kafka);
+        let mut daemons = Vec::new();
+        for node in kafka.nodes() {
+            let command = Command::from(node.namespace().command(TROGDOR));
+            daemons.push(agent(command, &config, &format!("node{}", node.id()), folder.path()).await);
+        }
+        daemons.push(agent(Command::new(TROGDOR), &config, "client", folder.path()).await);
+        let insecure = ["--insecure"];
+        daemons.push(Daemon::start("coordinator", &config, "client", &insecure).await);
+        let target = format!("{}:{COORDINATOR}", kafka.client_address());
+        let coordinator = CoordinatorClient::new(&target, ClientOptions::default());
+        Lab { kafka, coordinator, _daemons: daemons, _folder: folder }
+    }
+
+    async fn create(&self, id: &str, spec: Value) -> TaskId {
+        let id = TaskId::from(id);
+        let request = CreateTaskRequest { id: id.clone(), spec: Spec::from(spec) };
+        self.coordinator.create_task(request).await.unwrap();
+        id
+    }
+
+    /// Looks at a task again and again until it is as wanted.
+    async fn until(&self, id: &TaskId, mut is_so: impl FnMut(&TaskState) -> bool) -> TaskState {
+        let mut last = None;
+        let looking = async {
+            loop {
+                let state =
+                    self.coordinator.await_task(id.clone(), Duration::from_millis(100)).await.unwrap();
+                if is_so(&state) {
+                    return state;
+                }
+                assert!(!state.is_done(), "{state:?}");
+                last = Some(state);
+            }
+        };
+        let found = tokio::time::timeout(LIMIT, looking).await;
+        found.unwrap_or_else(|_| panic!("it does not come to that: {last:?}"))
+    }
+
+    async fn end(&self, id: &TaskId) -> TaskState {
+        self.until(id, TaskState::is_done).await
+    }
+
+    fn producing(&self, topic: &str) -> Value {
+        json!({
+            "class": "org.apache.kafka.trogdor.workload.ProduceBenchSpec",
+            "durationMs": 120_000,
+            "producerNode": "client",
+            "bootstrapServers": self.kafka.bootstrap(),
+            "producerConf": {"acks": "all"},
+            "targetMessagesPerSec": PER_SEC,
+            "maxMessages": MESSAGES,
+            // So that each record can be told from every other.
+            "keyGenerator": {"type": "sequential", "size": 8, "startOffset": 0},
+            "activeTopics": {topic: {"partitionAssignments": {"0": [1, 2, 3]}}},
+        })
+    }
+
+    fn round_trip(&self, topic: &str) -> Value {
+        json!({
+            "class": "org.apache.kafka.trogdor.workload.RoundTripWorkloadSpec",
+            "durationMs": 120_000,
+            "clientNode": "client",
+            "bootstrapServers": self.kafka.bootstrap(),
+            "targetMessagesPerSec": PER_SEC,
+            "maxMessages": MESSAGES,
+            "activeTopics": {topic: {"partitionAssignments": {"0": [1, 2, 3]}}},
+        })
+    }
+
+    /// Sends and reads while a fault harms the leader, and looks at everything afterwards. Gives the fault's end.
+    async fn harm_the_leader(&self, fault: Value) -> TaskState {
+        let produce = self.create("produce", self.producing("foo")).await;
+        let round_trip = self.create("round_trip", self.round_trip("bar")).await;
+        let sent =
+            |state: &TaskState| state.status()["totalSent"].as_u64().is_some_and(|sent| sent > PER_SEC);
+        self.until(&produce, sent).await;
+        let received =
+            |state: &TaskState| state.status()["totalReceived"].as_u64().is_some_and(|got| got > PER_SEC);
+        self.until(&round_trip, received).await;
+        assert_eq!(self.kafka.topic(2, "foo").await.unwrap()[0].leader, LEADER);
+
+        let fault = self.create("fault", fault).await;
+        let fence = |partitions: &[PartitionState]| {
+            ![-1, LEADER].contains(&partitions[0].leader) && !partitions[0].isr.contains(&LEADER)
+        };
+        self.kafka.wait_topic(2, "foo", LIMIT, fence).await.unwrap();
+        let mut intervals = BTreeMap::new();
+        let produced = self
+            .until(&produce, |state| {
+                for interval in state.status()["intervals"].as_array().into_iter().flatten() {
+                    intervals.insert(interval["startMs"].as_u64(), interval["delivered"].as_u64());
+                }
+                state.is_done()
+            })
+            .await;
+        let silent = intervals.values().filter(|delivered| **delivered == Some(0)).count();
+        assert!(silent >= 2, "no gap in {intervals:?}");
+        assert!(
+            intervals.values().filter(|delivered| **delivered > Some(PER_SEC / 2)).count() >= 3,
+            "{intervals:?}"
+        );
+
+        let round_trip = self.end(&round_trip).await;
+        let fault = self.end(&fault).await;
+        for (state, figure) in [(&produced, "totalSent"), (&round_trip, "totalReceived")] {
+            assert_eq!(state.error(), None, "{state:?}");
+            assert_eq!(state.status()[figure], MESSAGES, "{state:?}");
+        }
+        for bad in ["lost", "duplicates", "outOfOrder", "corrupted"] {
+            assert_eq!(round_trip.status()[bad]["count"], 0, "{bad} in {round_trip:?}");
+        }
+        assert!(round_trip.status()["endToEnd"]["maxUs"].as_u64() > Some(2_000_000), "{round_trip:?}");
+        self.nothing_is_missing();
+        for topic in ["foo", "bar"] {
+            self.kafka.wait_topic(2, topic, LIMIT, |now| now[0].isr.len() == 3).await.unwrap();
+        }
+        fault
+    }
+
+    /// Every record of the ProduceBench is in its topic, once.
+    fn nothing_is_missing(&self) {
+        let records = read_topic(self.kafka.bootstrap(), "foo", "read_committed");
+        let mut times = BTreeMap::<Vec<u8>, u64>::new();
+        for (key, _) in records.into_values().flatten() {
+            *times.entry(key.unwrap()).or_default() += 1;
+        }
+        let missing = (0..MESSAGES).filter(|number| !times.contains_key(&number.to_le_bytes()[..])).count();
+        let repeated = times.values().filter(|times| **times > 1).count();
+        assert_eq!((missing, repeated, times.len() as u64), (0, 0, MESSAGES));
+    }
+}
+
+async fn agent(command: Command, config: &Path, name: &str, folder: &Path) -> Daemon {
+    let state = folder.join(name);
+    Daemon::start_as(command, "agent", config, name, &["--insecure", "--state-dir", state.to_str().unwrap()])
+        .await
+}
+
+fn platform(folder: &Path, kafka: &KafkaCluster) -> std::path::PathBuf {
+    let mut nodes = serde_json::Map::new();
+    for node in kafka.nodes() {
+        let host = node.listener().ip().to_string();
+        nodes.insert(format!("node{}", node.id()), json!({"hostname": host, "trogdor.agent.port": AGENT}));
+    }
+    nodes.insert(
+        "client".to_owned(),
+        json!({"hostname": kafka.client_address(), "trogdor.agent.port": AGENT,
+               "trogdor.coordinator.port": COORDINATOR}),
+    );
+    let path = folder.join("trogdor.conf");
+    let platform = json!({"platform": "org.apache.kafka.trogdor.basic.BasicPlatform", "nodes": nodes});
+    std::fs::write(&path, platform.to_string()).unwrap();
+    path
+}
+
+#[test]
+fn a_leader_that_is_cut_off_costs_time_and_no_record() {
+    in_lab(async |lab| {
+        let fault = lab
+            .harm_the_leader(json!({
+                "class": "org.apache.kafka.trogdor.fault.NetworkPartitionFaultSpec",
+                "durationMs": 6000,
+                "partitions": [["node1"], ["node2", "node3"]],
+            }))
+            .await;
+        assert_eq!(fault.error(), None, "{fault:?}");
+        for node in ["node1", "node2", "node3"] {
+            let status = &fault.status()[node];
+            assert_eq!(status["state"], "removed network partition fault", "{fault:?}");
+            assert_eq!(status["node"], "clean", "{fault:?}");
+            assert!(!status["remarks"].to_string().contains(" 0 that arrived"), "{fault:?}");
+        }
+        for node in lab.kafka.nodes() {
+            assert_eq!(node.namespace().run_program(["nft", "list", "ruleset"]).unwrap(), "");
+        }
+    });
+}
+
+#[test]
+fn a_leader_that_stands_still_beyond_its_session_costs_time_and_no_record() {
+    in_lab(async |lab| {
+        // Its folder tells this process from all others of this machine.
+        let name = format!("kafka.Kafka {}/", lab.kafka.node(LEADER).directory().display());
+        let fault = lab
+            .harm_the_leader(json!({
+                "class": "org.apache.kafka.trogdor.fault.ProcessStopFaultSpec",
+                "durationMs": 6000,
+                "nodeNames": ["node1"],
+                "javaProcessName": name,
+            }))
+            .await;
+        assert_eq!(fault.error(), None, "{fault:?}");
+        let status = fault.status();
+        assert_eq!((&status["totalSteps"], &status["node"]), (&json!(1), &json!("clean")), "{fault:?}");
+        assert!(lab.kafka.node(LEADER).is_running());
+    });
+}
