@@ -15,6 +15,7 @@ mod faults;
 mod faults_on_kafka;
 mod generators;
 mod interop;
+mod interop_faults;
 mod produce_bench;
 mod rest;
 mod round_trip;

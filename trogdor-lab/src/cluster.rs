@@ -115,7 +115,7 @@ impl ClusterBuilder {
         let mut nodes = Vec::new();
         for last in 1..=count {
             let id = i32::from(last);
-            let namespace = network.node(id).ok_or(LabError::UnknownNode { id })?.clone();
+            let namespace = network.find(id).ok_or(LabError::UnknownNode { id })?.clone();
             let seat = Seat { id, address: address(last), ports: PORTS, voters: voters.clone() };
             plan.place = Some(Place { namespace: namespace.clone(), seat, cluster_id: cluster_id.clone() });
             // All at once: none is ready before the others are there.
@@ -144,7 +144,7 @@ impl KafkaCluster {
 
     /// The address of the clients' namespace, for what listens there.
     pub fn client_address(&self) -> Ipv4Addr {
-        address(crate::network::CLIENT)
+        self.network.client_address()
     }
 
     /// All brokers, by id.

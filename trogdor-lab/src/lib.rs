@@ -62,7 +62,7 @@ pub use error::LabError;
 pub use jvm::Stopped;
 pub use kafka::{Kafka, KafkaBuilder};
 pub use namespace::Namespace;
-pub use network::Partition;
+pub use network::{Network, Partition};
 pub use ports::free_port;
 pub use probe::PartitionState;
 pub use security::{Access, Login};

@@ -1,5 +1,5 @@
-//! The network of a cluster: a namespace for each broker and one for clients, on a bridge in a namespace of its own,
-//! with addresses that exist nowhere else. And what can go wrong in it: partitions.
+//! A network of namespaces: one for each node and one for clients, on a bridge in a namespace of its own, with addresses
+//! that exist nowhere else. And what can go wrong in it: partitions.
 
 use std::{
     net::Ipv4Addr,
@@ -9,20 +9,37 @@ use std::{
 
 use crate::{error::LabError, namespace::Namespace};
 
-/// Namespaces on one bridge.
+/// Nodes with the ids 1, 2, 3 … and a place for clients, all of which reach each other over IPv4 and nobody else. Needs
+/// root. It goes with the last process in it, or with this handle and the test process.
+///
+/// ```no_run
+/// # fn main() -> Result<(), trogdor_lab::LabError> {
+/// let network = trogdor_lab::Network::new(2)?;
+/// let server = network.node(1).inside(|| std::net::TcpListener::bind((network.address(1), 80)))?;
+/// let client = network.client().inside(|| std::net::TcpStream::connect((network.address(1), 80)))?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
-pub(crate) struct Network {
+pub struct Network {
     nodes: Vec<Arc<Namespace>>,
     client: Arc<Namespace>,
     _bridge: Namespace,
 }
 
 /// The client's last byte of the address; nodes have their ids.
-pub(crate) const CLIENT: u8 = 254;
+const CLIENT: u8 = 254;
 
 impl Network {
     /// Blocks, for some 20 ms for each node.
-    pub(crate) fn new(nodes: u8) -> Result<Self, LabError> {
+    ///
+    /// # Errors
+    /// This user is not root, or the program `ip` is missing.
+    ///
+    /// # Panics
+    /// For more than 100 nodes.
+    pub fn new(nodes: u8) -> Result<Self, LabError> {
+        assert!(nodes <= 100, "{nodes} nodes are too many");
         let bridge = Namespace::new()?;
         bridge.run_program(["ip", "link", "add", "br0", "type", "bridge"])?;
         bridge.run_program(["ip", "link", "set", "br0", "up"])?;
@@ -47,17 +64,41 @@ impl Network {
         Ok(Self { nodes, client: connected(CLIENT)?, _bridge: bridge })
     }
 
-    /// The namespace of a node, by its id.
-    pub(crate) fn node(&self, id: i32) -> Option<&Arc<Namespace>> {
-        usize::try_from(id).ok()?.checked_sub(1).and_then(|index| self.nodes.get(index))
+    /// The place of a node.
+    ///
+    /// # Panics
+    /// There is none of this id.
+    pub fn node(&self, id: i32) -> &Namespace {
+        self.find(id).unwrap_or_else(|| panic!("there is no node {id}"))
     }
 
-    pub(crate) fn client(&self) -> &Arc<Namespace> {
+    /// The place of clients, whom no partition cuts off.
+    pub fn client(&self) -> &Namespace {
         &self.client
     }
 
-    /// Cuts groups of nodes off from each other. Blocks.
-    pub(crate) fn partition(&self, groups: &[&[i32]]) -> Result<Partition, LabError> {
+    /// The address of a node.
+    ///
+    /// # Panics
+    /// There is none of this id.
+    pub fn address(&self, id: i32) -> Ipv4Addr {
+        self.address_of(id).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The address of the clients' place.
+    pub fn client_address(&self) -> Ipv4Addr {
+        address(CLIENT)
+    }
+
+    pub(crate) fn find(&self, id: i32) -> Option<&Arc<Namespace>> {
+        usize::try_from(id).ok()?.checked_sub(1).and_then(|index| self.nodes.get(index))
+    }
+
+    /// Cuts groups of nodes off from each other, until the result is healed or dropped. Blocks for some milliseconds.
+    ///
+    /// # Errors
+    /// There is no such node, or no program `nft`.
+    pub fn partition(&self, groups: &[&[i32]]) -> Result<Partition, LabError> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let table = format!("inet lab{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let mut partition = Partition { table, nodes: Vec::new() };
@@ -70,7 +111,7 @@ impl Network {
                 continue;
             }
             for id in *group {
-                let node = self.node(*id).ok_or(LabError::UnknownNode { id: *id })?;
+                let node = self.find(*id).ok_or(LabError::UnknownNode { id: *id })?;
                 // From here on it is undone when dropped.
                 partition.nodes.push(node.clone());
                 node.run_program(["nft", &rules(&partition.table, &others.join(", "))])?;
@@ -80,7 +121,7 @@ impl Network {
     }
 
     fn address_of(&self, id: i32) -> Result<Ipv4Addr, LabError> {
-        self.node(id).and(u8::try_from(id).ok()).map(address).ok_or(LabError::UnknownNode { id })
+        self.find(id).and(u8::try_from(id).ok()).map(address).ok_or(LabError::UnknownNode { id })
     }
 }
 
