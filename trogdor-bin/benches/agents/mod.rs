@@ -1,5 +1,7 @@
 //! Agents as processes, ours and the Java original's.
 
+#![allow(dead_code, reason = "each benchmark uses a part of it")]
+
 use trogdor_bin::http::{AgentClient, ClientOptions};
 use trogdor_lab::{JavaDaemon, JavaTrogdor, free_port};
 
