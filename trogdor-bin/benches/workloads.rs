@@ -1,7 +1,7 @@
 //! Every workload with figures, by our agent and by the Java original's, from the same spec on the
 //! same broker, in turn. Each side has one agent process per workload, which runs it once before
 //! anything counts. Rates are records over the time from creating the worker to its end as both
-//! agents tell it; the original's ConsumeBench notices its end up to a minute late, so for reading
+//! agents tell it; the original's ConsumeBench and ShareConsumeBench notice their ends up to a minute late, so for reading
 //! the time until the process is idle counts, on both sides. CPU time is that of the agent process
 //! over the same time, memory the most that it ever held.
 //!
@@ -10,6 +10,7 @@
 mod agents;
 mod daemons;
 mod figures;
+mod processes;
 
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use trogdor_lab::{JavaTrogdor, Kafka};
 use agents::{Agent, Maker};
 use daemons::{Cost, now};
 use figures::{Failure, Figures, Table};
+use processes::trogdor_run;
 
 const VERSION: &str = "4.3.1";
 /// What is written and read over and over; old records go soon.
@@ -76,7 +78,7 @@ struct Workload {
     ends_idle: bool,
 }
 
-const WORKLOADS: [Workload; 5] = [
+const WORKLOADS: [Workload; 6] = [
     Workload { name: "ProduceBench", spec: produce_bench, count: total_sent, ends_idle: false },
     Workload {
         name: "ConfigurableProducer",
@@ -85,6 +87,7 @@ const WORKLOADS: [Workload; 5] = [
         ends_idle: false,
     },
     Workload { name: "ConsumeBench", spec: consume_bench, count: total_consumed, ends_idle: true },
+    Workload { name: "ShareConsumeBench", spec: share_consume_bench, count: total_consumed, ends_idle: true },
     Workload { name: "RoundTrip", spec: round_trip, count: total_returned, ends_idle: false },
     Workload { name: "ConnectionStress", spec: connection_stress, count: total_connected, ends_idle: false },
 ];
@@ -147,6 +150,9 @@ impl Workload {
     async fn run(&self, agent: &Agent, bootstrap: &str, args: &Args, round: u32) -> Result<Run, Failure> {
         let worker_id = WorkerId(i64::from(round));
         let mut spec = (self.spec)(bootstrap, args);
+        if let Some(group) = spec["shareGroup"].as_str() {
+            begin_at_the_start(bootstrap, group).await?;
+        }
         spec["startMs"] = json!(now_ms());
         let spec = Spec::from(spec);
         let task_id = TaskId::from(format!("{}-{round}", self.name));
@@ -267,6 +273,29 @@ fn consume_bench(bootstrap: &str, args: &Args) -> Value {
         "maxMessages": args.records,
         "activeTopics": [FILLED],
     })
+}
+
+/// A new group each time, so that it reads everything again.
+fn share_consume_bench(bootstrap: &str, args: &Args) -> Value {
+    let mut spec = consume_bench(bootstrap, args);
+    spec["class"] = json!("org.apache.kafka.trogdor.workload.ShareConsumeBenchSpec");
+    spec["shareGroup"] = json!(format!("bench-{}", now_ms()));
+    spec
+}
+
+/// Configures a share group that is new to begin with the first record of a topic, which the original cannot do: the
+/// configuration stays when a task of ours that reads another topic has left the group.
+async fn begin_at_the_start(bootstrap: &str, group: &str) -> Result<(), Failure> {
+    let spec = json!({
+        "class": "org.apache.kafka.trogdor.workload.ShareConsumeBenchSpec",
+        "durationMs": LIMIT.as_millis() as u64,
+        "consumerNode": "node0",
+        "maxMessages": 1,
+        "shareGroup": group,
+        "shareGroupConf": {"share.auto.offset.reset": "earliest"},
+        "activeTopics": [TOPIC],
+    });
+    trogdor_run(bootstrap, &spec).await.map(drop)
 }
 
 fn round_trip(bootstrap: &str, args: &Args) -> Value {
