@@ -1,16 +1,16 @@
 //! ConsumeBench against a real broker: who reads what, what is counted, how it ends.
 
-use std::time::Duration;
-
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use serde_json::json;
+use serde_json::{Value, json};
 use trogdor::workloads::{
     ALL_CONSUMERS, ConsumeBenchSpec, ConsumeBenchStatus, PayloadGenerator, ProduceBenchSpec, RecordProcessor,
+    ShareConsumeBenchSpec,
 };
 use trogdor_core::{Cluster, TaskResult};
+use trogdor_lab::Kafka;
 
-use crate::support::{LIMIT, filling, kafka, topic};
+use crate::support::{LIMIT, filling, kafka, topic, until};
 
 fn cluster() -> Cluster {
     trogdor::cluster().unwrap().start()
@@ -163,17 +163,49 @@ async fn a_topic_that_comes_late_is_waited_for() {
     let spec = spec(std::slice::from_ref(&topic), 10).await;
     let cluster = cluster();
     let id = cluster.create("foo", &spec).await.unwrap();
-    use trogdor_core::api::CoordinatorApi as _;
-    loop {
-        let state = cluster.coordinator().await_task(id.clone(), Duration::from_millis(20)).await.unwrap();
-        if state.status().as_str().is_some_and(|text| text.starts_with("Waiting for topic ")) {
-            break;
-        }
-        assert!(!state.is_done(), "{state:?}");
-    }
+    let waits = |status: &Value| status.as_str().is_some_and(|text| text.starts_with("Waiting for topic "));
+    until(&cluster, &id, waits).await;
     fill(&topic, 1, 10, PayloadGenerator::default_value()).await;
     let status: ConsumeBenchStatus = cluster.wait(&id).await.unwrap().ok().unwrap().status().unwrap();
     assert_eq!(status[ALL_CONSUMERS].total_messages_received, 10);
+}
+
+#[tokio::test]
+async fn looking_for_a_topic_does_not_create_it() {
+    // Such a broker creates topics that somebody asks about, unless the question says otherwise.
+    let kafka = Kafka::builder("4.3.1").config("auto.create.topics.enable", "true").start().await.unwrap();
+    let reading = ConsumeBenchSpec {
+        duration_ms: 4000,
+        bootstrap_servers: kafka.bootstrap().to_owned(),
+        ..spec(&["read".to_owned()], 10).await
+    };
+    let sharing = ShareConsumeBenchSpec {
+        duration_ms: 4000,
+        consumer_node: "node0".to_owned(),
+        bootstrap_servers: kafka.bootstrap().to_owned(),
+        max_messages: 10,
+        active_topics: vec!["shared".to_owned()],
+        ..ShareConsumeBenchSpec::default()
+    };
+    let cluster = cluster();
+    let ids = [
+        cluster.create("reading", &reading).await.unwrap(),
+        cluster.create("sharing", &sharing).await.unwrap(),
+    ];
+    for (id, topic) in ids.iter().zip(["read", "shared"]) {
+        until(&cluster, id, |status: &Value| {
+            status.as_str().is_some_and(|text| text.starts_with(&format!("Waiting for topic {topic},")))
+        })
+        .await;
+    }
+    for id in &ids {
+        cluster.wait(id).await.unwrap().ok().unwrap();
+    }
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", kafka.bootstrap()).create().unwrap();
+    let metadata = consumer.fetch_metadata(None, LIMIT).unwrap();
+    let topics: Vec<_> = metadata.topics().iter().map(|topic| topic.name()).collect();
+    assert_eq!(topics, [""; 0]);
 }
 
 #[tokio::test]

@@ -339,13 +339,11 @@ impl Worker for SustainedConnectionWorker {
 /// # Errors
 /// There is no such topic, the cluster cannot be asked, or the time was over before it answered.
 async fn partitions(spec: &SustainedConnectionSpec, ctx: &WorkerContext) -> Result<Option<Vec<i32>>, String> {
-    let mut settings = spec.settings(Kind::Metadata)?;
+    let settings = spec.settings(Kind::Metadata)?;
     resolve(&settings).await?;
     if !spec.needs_topic() {
         return Ok(Some(Vec::new()));
     }
-    // The topic must exist; librdkafka would have it created.
-    settings.librdkafka.insert("allow.auto.create.topics".to_owned(), "false".to_owned());
     let admin = KafkaAdmin::new(&settings)?;
     let topic = &spec.topic_name;
     let limit = Duration::from_millis(settings.ours.default_api_timeout_ms);

@@ -162,7 +162,12 @@ impl Role {
                 ("partition.assignment.strategy", "range"),
             ],
             Role::ShareConsumer => &[("connections.max.idle.ms", "540000"), ("check.crcs", "true")],
-            Role::Admin => &[("connections.max.idle.ms", "300000"), ("enable.metrics.push", "false")],
+            // librdkafka makes a producer of it, whose looks at a topic would have it created.
+            Role::Admin => &[
+                ("connections.max.idle.ms", "300000"),
+                ("enable.metrics.push", "false"),
+                ("allow.auto.create.topics", "false"),
+            ],
         };
         let all = [
             ("socket.timeout.ms", "30000"),

@@ -124,6 +124,7 @@ fn c(changes: Pairs) -> BTreeMap<String, String> {
 /// The settings of an admin client without properties, with more or other ones.
 fn a(changes: Pairs) -> BTreeMap<String, String> {
     let base = [
+        ("allow.auto.create.topics", "false"),
         ("bootstrap.servers", "b:9092"),
         ("client.id", "adminclient-1"),
         ("connections.max.idle.ms", "300000"),
