@@ -5,6 +5,7 @@
 
 mod book;
 mod ends;
+mod fate;
 mod index_set;
 mod mark;
 mod receiver;

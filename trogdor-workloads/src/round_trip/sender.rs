@@ -14,6 +14,7 @@ use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext, PurgeConfi
 
 use super::Lane;
 use super::book::{Book, Sent};
+use super::fate::{Fate, may_pass};
 use super::index_set::TooManyGaps;
 use super::mark::{HEADER, Mark, RunId, key_of};
 use crate::client_config::Translated;
@@ -21,7 +22,7 @@ use crate::clock::{Stopwatch, sleep, wake_exactly, wall_ms};
 use crate::generators::Payloads;
 use crate::hot_thread::StopFlag;
 use crate::kafka::{client_config, refusal};
-use crate::native::{BatchProducer, Record, TopicNumber};
+use crate::native::{BatchProducer, Failure, Record, TopicNumber};
 use crate::pace::Pace;
 use crate::readiness::{Readiness, cause, fatal_error};
 use crate::trouble::Troubles;
@@ -30,8 +31,6 @@ use crate::trouble::Troubles;
 const IN_FLIGHT_MAX: usize = 8_000;
 /// Records that are handed over between two looks at reports, stop flag and clock.
 const BURST_MAX: usize = 32;
-/// A record is sent at most this often. Each attempt lasts up to the client's delivery time-out.
-const ATTEMPTS_MAX: u32 = 10;
 /// A record that failed waits this long for its next attempt, times the attempts so far.
 const RESEND_PAUSE_NS: u64 = 100_000_000;
 /// The longest the loop waits without looking at its stop flag.
@@ -81,6 +80,8 @@ struct Attempt {
     due_ns: u64,
     /// How often it was sent before.
     attempts: u32,
+    /// Whether it may be in the log from one of those times.
+    may_be_there: bool,
     not_before_ns: u64,
 }
 
@@ -213,24 +214,24 @@ impl Sender<'_> {
             }
             Err(code) => {
                 self.free.push(slot);
-                self.again_or_failed(attempt, code, now_ns, sent);
+                self.again_or_over(attempt, Failure { code, may_be_there: false }, now_ns, sent);
                 self.fatal_error().map(|()| true)
             }
         }
     }
 
-    fn again_or_failed(&mut self, attempt: Attempt, code: RDKafkaErrorCode, now_ns: u64, sent: &mut Sent) {
+    fn again_or_over(&mut self, attempt: Attempt, failure: Failure, now_ns: u64, sent: &mut Sent) {
         let attempts = attempt.attempts + 1;
+        let may_be_there = attempt.may_be_there || failure.may_be_there;
         let lane = (attempt.index % self.job.lanes.len() as u64) as usize;
-        let cause = || cause(code, Some(&self.job.lanes[lane].topic));
-        match may_pass(code) {
-            true if attempts < ATTEMPTS_MAX && !self.flag.is_set() => {
+        let cause = || cause(failure.code, Some(&self.job.lanes[lane].topic));
+        match Fate::of(failure.code, may_be_there, attempts, self.flag.is_set()) {
+            Fate::Again => {
                 let not_before_ns = now_ns + RESEND_PAUSE_NS * u64::from(attempts);
-                self.again.push_back(Attempt { attempts, not_before_ns, ..attempt });
+                self.again.push_back(Attempt { attempts, may_be_there, not_before_ns, ..attempt });
             }
-            // A broker may have it all the same, and only its answer be missing.
-            true => sent.lose_sight_of(attempt.index, &cause()),
-            false => sent.fail(attempt.index, &cause()),
+            Fate::Unknown => sent.lose_sight_of(attempt.index, &cause()),
+            Fate::Failed => sent.fail(attempt.index, &cause()),
         }
     }
 
@@ -269,7 +270,7 @@ impl Sender<'_> {
                 free.push(slot);
                 match error {
                     None => result = result.and(job.book.acknowledge(&mut sent, attempt.index)),
-                    Some(failure) => failed.push((attempt, failure.code)),
+                    Some(failure) => failed.push((attempt, failure)),
                 }
             }
         });
@@ -278,11 +279,11 @@ impl Sender<'_> {
         }
         let (now_ns, book) = (self.job.watch.elapsed_ns(), self.job.book.clone());
         let mut sent = book.sent();
-        if failed.iter().any(|(_, code)| may_pass(*code)) {
+        if failed.iter().any(|(_, failure)| may_pass(failure.code)) {
             self.in_flight_indexes().for_each(|index| sent.doubt(index));
         }
-        for (attempt, code) in failed {
-            self.again_or_failed(attempt, code, now_ns, &mut sent);
+        for (attempt, failure) in failed {
+            self.again_or_over(attempt, failure, now_ns, &mut sent);
         }
         self.fatal_error()
     }
@@ -312,10 +313,12 @@ impl Sender<'_> {
             self.in_flight_indexes().for_each(|index| sent.lose_sight_of(index, cause));
         }
         for attempt in self.again.drain(..) {
-            match attempt.attempts {
+            const CAUSE: &str = "not sent again before the end";
+            match attempt {
                 // The client had no room for it; it is the last one that was handed out.
-                0 => sent.take_back_last(),
-                _ => sent.lose_sight_of(attempt.index, "not sent again before the end"),
+                Attempt { attempts: 0, .. } => sent.take_back_last(),
+                Attempt { may_be_there: true, .. } => sent.lose_sight_of(attempt.index, CAUSE),
+                _ => sent.fail(attempt.index, CAUSE),
             }
         }
     }
@@ -335,27 +338,6 @@ pub(super) fn too_many_gaps() -> String {
 /// Whether the producer promises order and no duplicates.
 pub(super) fn is_idempotent(translated: &Translated) -> bool {
     translated.librdkafka.get("enable.idempotence").is_some_and(|value| value == "true")
-}
-
-/// Whether sending the record again can help.
-fn may_pass(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode as Code;
-    matches!(
-        code,
-        Code::MessageTimedOut
-            | Code::RequestTimedOut
-            | Code::OperationTimedOut
-            | Code::BrokerTransportFailure
-            | Code::AllBrokersDown
-            | Code::NotEnoughReplicas
-            | Code::NotEnoughReplicasAfterAppend
-            | Code::LeaderNotAvailable
-            | Code::NotLeaderForPartition
-            | Code::UnknownTopicOrPartition
-            | Code::BrokerNotAvailable
-            | Code::NetworkException
-            | Code::KafkaStorageError
-    )
 }
 
 /// The way to the log, and to what the statistics say of the producer's id. Delivery reports do not
