@@ -234,3 +234,27 @@ async fn what_cannot_work_is_an_error_in_the_originals_words() {
 async fn nothing_wanted_is_done_at_once() {
     assert_eq!(run(&spec(&["foo".to_owned()], 0).await).await.error(), None);
 }
+
+/// A pace of one record a second leaves more time between two polls than this consumer may take.
+#[tokio::test]
+async fn a_consumer_that_asked_too_seldom_joins_its_group_again_and_says_so() {
+    let kafka = Kafka::builder("4.3.1").config("group.min.session.timeout.ms", "100").start().await.unwrap();
+    let bootstrap = kafka.bootstrap();
+    cluster().run(&filling(bootstrap, "slow", 1, 10)).await.unwrap().ok().unwrap();
+    let mut spec = ConsumeBenchSpec {
+        bootstrap_servers: bootstrap.to_owned(),
+        consumer_group: "slow".to_owned(),
+        target_messages_per_sec: 1,
+        ..spec(&["slow".to_owned()], 4).await
+    };
+    for (name, value) in [("max.poll.interval.ms", "500"), ("heartbeat.interval.ms", "100")] {
+        spec.consumer_conf.insert(name.to_owned(), value.to_owned());
+    }
+    let all = &status(&spec).await[ALL_CONSUMERS];
+    assert_eq!((all.total_messages_received, all.ended_early.as_deref()), (4, None), "{all:?}");
+    let trouble = all.last_trouble.as_deref().unwrap();
+    assert!(
+        trouble.contains("left its group") && trouble.contains("look at max.poll.interval.ms"),
+        "{trouble}"
+    );
+}

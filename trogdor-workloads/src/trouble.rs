@@ -63,7 +63,7 @@ impl Trouble {
 
     /// That no server is left says less than why one of them is not there.
     pub(crate) fn says_little(&self) -> bool {
-        matches!(self.code, Code::AllBrokersDown | Code::PollExceeded | Code::PartitionEOF)
+        matches!(self.code, Code::AllBrokersDown | Code::PartitionEOF)
     }
 }
 
@@ -87,6 +87,11 @@ pub(crate) fn in_plain_words(reason: &str) -> Option<String> {
             "it shares no version of TLS, or no cipher suite, with this client ({}); look at ssl.enabled.protocols and \
              ssl.cipher.suites",
             named_alert(reason)
+        )
+    } else if reason.contains("maximum poll interval") {
+        format!(
+            "{reason}: the consumer left its group, joins it again, and reads again what it had not committed; look at \
+             max.poll.interval.ms"
         )
     } else if reason.contains("not valid in current SASL state") {
         "this listener asks for no login; look at the port and at security.protocol".to_owned()

@@ -151,3 +151,11 @@ fn the_most_telling_trouble_is_kept() {
     troubles.note(trouble(Code::BrokerTransportFailure, "h:1/1: Connection refused"));
     assert_eq!(troubles.check(), Err("h:1: no".to_owned()));
 }
+
+#[test]
+fn what_a_slow_consumer_goes_through_is_told() {
+    let left = trouble(Code::PollExceeded, "Application maximum poll interval (500ms) exceeded by 12ms");
+    let text = "Application maximum poll interval (500ms) exceeded by 12ms: the consumer left its group, joins it \
+                again, and reads again what it had not committed; look at max.poll.interval.ms";
+    assert_eq!((left.text().as_str(), left.says_little()), (text, false));
+}
