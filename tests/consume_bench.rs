@@ -76,7 +76,7 @@ async fn consumers_of_a_group_share_and_those_without_one_read_everything() {
     // Each would read all; together they get no more than there is, and the end time ends them.
     let group = ConsumeBenchSpec {
         consumer_group: topic.clone(),
-        duration_ms: 8_000,
+        duration_ms: 20_000,
         threads_per_worker: 2,
         ..spec(std::slice::from_ref(&topic), 400).await
     };

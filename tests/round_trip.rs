@@ -94,8 +94,8 @@ async fn every_kind_of_payload_is_checked() {
 async fn records_of_others_are_not_taken_for_its_own() {
     let bootstrap = kafka().await.bootstrap();
     let topic = topic("round-trip");
-    let paced = RoundTripSpec { target_messages_per_sec: 1000, ..spec(bootstrap, &topic, 2000) };
-    // Earlier records with the same keys and values …
+    let paced = RoundTripSpec { target_messages_per_sec: 250, ..spec(bootstrap, &topic, 2000) };
+    // They run for 8 s, so that they overlap even if one begins late. Earlier records with the same keys and values …
     assert_eq!(
         status(&RoundTripSpec { target_messages_per_sec: 10_000_000, ..paced.clone() }).await.foreign,
         0
@@ -121,13 +121,14 @@ async fn records_of_others_are_not_taken_for_its_own() {
 
 #[tokio::test]
 async fn a_schedule_is_kept_and_an_endless_run_ends_at_its_time() {
+    // The greater part is left for sending even if the set-up takes seconds.
     let spec = RoundTripSpec {
-        duration_ms: 2000,
+        duration_ms: 8000,
         target_messages_per_sec: 500,
         ..spec(kafka().await.bootstrap(), &topic("round-trip"), 0)
     };
     let status = status(&spec).await;
-    assert!((400..=1000).contains(&status.total_unique_sent), "{}", status.total_unique_sent);
+    assert!((400..=4000).contains(&status.total_unique_sent), "{}", status.total_unique_sent);
     assert_eq!((status.total_received, status.ended_early), (status.total_unique_sent, None));
     assert!((450.0..=550.0).contains(&status.messages_per_sec), "{}", status.messages_per_sec);
 }
@@ -135,7 +136,7 @@ async fn a_schedule_is_kept_and_an_endless_run_ends_at_its_time() {
 #[tokio::test]
 async fn a_run_that_is_cut_short_says_so() {
     let spec = RoundTripSpec {
-        duration_ms: 1500,
+        duration_ms: 6000,
         target_messages_per_sec: 100,
         ..spec(kafka().await.bootstrap(), &topic("round-trip"), 100_000)
     };
@@ -175,9 +176,9 @@ async fn records_that_are_too_large_are_counted_and_the_others_come_back() {
 async fn what_is_deleted_before_it_is_read_is_lost() {
     let kafka = kafka().await;
     let topic = topic("round-trip");
-    let mut spec = spec(kafka.bootstrap(), &topic, 3000);
-    // The broker answers the consumer late.
-    for (name, value) in [("fetch.min.bytes", "50000000"), ("fetch.max.wait.ms", "4000")] {
+    let mut spec = RoundTripSpec { duration_ms: 120_000, ..spec(kafka.bootstrap(), &topic, 3000) };
+    // The broker answers the consumer late: all is sent, seen and deleted before.
+    for (name, value) in [("fetch.min.bytes", "50000000"), ("fetch.max.wait.ms", "8000")] {
         spec.consumer_conf.insert(name.to_owned(), value.to_owned());
     }
     let (cluster, id) = (cluster(), TaskId::from("round"));
@@ -200,7 +201,8 @@ async fn what_is_deleted_before_it_is_read_is_lost() {
 async fn doubled_changed_and_misplaced_records_are_found() {
     let bootstrap = kafka().await.bootstrap();
     let topic = topic("round-trip");
-    let spec = RoundTripSpec { target_messages_per_sec: 100, ..spec(bootstrap, &topic, 300) };
+    // Long enough to send some of them again meanwhile.
+    let spec = RoundTripSpec { target_messages_per_sec: 100, ..spec(bootstrap, &topic, 1000) };
     let (cluster, id) = (cluster(), TaskId::from("round"));
     cluster.create(id.clone(), &spec).await.unwrap();
     until(&cluster, &id, |status: &RoundTripStatus| status.total_received > 10).await;
@@ -224,14 +226,14 @@ async fn doubled_changed_and_misplaced_records_are_found() {
     producer.flush(LIMIT).unwrap();
     let result = cluster.wait(&id).await.unwrap();
     let status: RoundTripStatus = result.status().unwrap();
-    assert_eq!((status.total_received, status.lost.count), (300, 0), "{status:?}");
+    assert_eq!((status.total_received, status.lost.count), (1000, 0), "{status:?}");
     assert_eq!(status.duplicates.indexes, ["0", "3", "6"]);
     assert_eq!(
         (status.corrupted.indexes, status.misplaced.indexes),
         (vec!["3".to_owned()], vec!["6".to_owned()])
     );
     let error = result.ok().unwrap_err().to_string();
-    let found = "of 300 messages 1 came back changed (3); 1 came back by another partition (6); \
+    let found = "of 1000 messages 1 came back changed (3); 1 came back by another partition (6); \
                  3 came back more than once (0, 3, 6)";
     assert!(error.contains(found), "{error}");
 }
@@ -241,7 +243,7 @@ async fn what_an_open_transaction_of_others_holds_back_is_not_called_lost() {
     let bootstrap = kafka().await.bootstrap();
     let topic = topic("round-trip");
     // Long enough to send all and to look at the ends of the partitions afterwards.
-    let mut spec = RoundTripSpec { duration_ms: 10_000, ..spec(bootstrap, &topic, 300) };
+    let mut spec = RoundTripSpec { duration_ms: 15_000, ..spec(bootstrap, &topic, 300) };
     spec.target_messages_per_sec = 100;
     spec.consumer_conf.insert("isolation.level".to_owned(), "read_committed".to_owned());
     let cluster = trogdor::cluster().unwrap().stop_grace(Duration::from_secs(3)).start();
@@ -269,7 +271,7 @@ async fn what_an_open_transaction_of_others_holds_back_is_not_called_lost() {
 #[tokio::test]
 async fn a_stop_at_full_rate_leaves_nothing_behind() {
     let mut spec =
-        RoundTripSpec { duration_ms: 2500, ..spec(kafka().await.bootstrap(), &topic("round-trip"), 0) };
+        RoundTripSpec { duration_ms: 8000, ..spec(kafka().await.bootstrap(), &topic("round-trip"), 0) };
     // There is never room for all that could be sent.
     for (name, value) in [("buffer.memory", "8192"), ("linger.ms", "0")] {
         spec.producer_conf.insert(name.to_owned(), value.to_owned());
@@ -282,7 +284,7 @@ async fn a_stop_at_full_rate_leaves_nothing_behind() {
 #[tokio::test]
 async fn a_consumer_that_cannot_reach_the_cluster_fails_the_task() {
     let mut spec =
-        RoundTripSpec { duration_ms: 4000, ..spec(kafka().await.bootstrap(), &topic("round-trip"), 0) };
+        RoundTripSpec { duration_ms: 8000, ..spec(kafka().await.bootstrap(), &topic("round-trip"), 0) };
     spec.consumer_conf.insert("bootstrap.servers".to_owned(), "127.0.0.1:1".to_owned());
     let error = run(&spec).await.ok().unwrap_err().to_string();
     assert!(error.contains("before the first message: 127.0.0.1:1"), "{error}");
