@@ -378,8 +378,9 @@ async fn a_broker_that_dies_and_stays_away_is_named_and_every_record_accounted_f
     let status = produced(&results.1);
     assert!(status.unknown > 0 && status.failed > status.unknown, "{status:?}");
     assert_eq!(consumed(&results.3)[ALL_CONSUMERS].total_messages_received, 500);
+    // So it is here: what was never sent, or not after the broker was gone, is known not to be in its log.
     let status = round_tripped(&results.4);
-    assert!(status.failed + status.unknown > 0, "{status:?}");
+    assert!(status.failed > status.unknown, "{status:?}");
     let status = configured(&results.5);
     assert!(status.failed + status.unknown > 0, "{status:?}");
 }
