@@ -39,7 +39,8 @@ pub use clock::{Clock, Now, SystemClock, VirtualClock};
 pub use cluster::{Cluster, ClusterBuilder, ClusterError, TaskResult};
 pub use ids::{NodeName, TaskId, WorkerId};
 pub use spec::{
-    DURATION_MS, FixedNodes, MAX_DURATION_MS, START_MS, Schedule, Spec, TaskController, TaskSpec,
+    Abilities, DURATION_MS, FixedNodes, MAX_DURATION_MS, Need, START_MS, Schedule, Spec, TaskController,
+    TaskSpec,
 };
 pub use states::{TASK_STATE, TASK_STATES, TaskState, WORKER_STATE, WorkerState};
 pub use topology::{

@@ -2,6 +2,7 @@
 //! Everything between a request and a worker handles the document; only a catalog turns it into a
 //! typed spec, so peers may send classes that the reader does not know.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -90,7 +91,35 @@ pub trait TaskSpec: fmt::Debug + Send + Sync {
 pub trait TaskController: Send + Sync {
     /// The names of the nodes that get a worker.
     fn targets(&self, topology: &Topology) -> Vec<NodeName>;
+
+    /// What a node must be able to do beside knowing the class. If one of the targets cannot, the
+    /// task ends with an error before any of them is touched.
+    fn needs(&self, _node: &NodeName) -> Vec<Need> {
+        Vec::new()
+    }
 }
+
+/// Something that a node must be able to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Need {
+    /// The ability as agents report it: its kind, a dot, its name (`fault.firewall`).
+    pub ability: &'static str,
+    /// What makes a node able, in a phrase: `root, and nftables or iptables`.
+    pub takes: &'static str,
+}
+
+impl Need {
+    /// Whether an agent that reports these abilities can do it. One that reports none of this kind
+    /// says nothing about them, and finds out by itself.
+    pub fn is_met_by(&self, abilities: &BTreeSet<String>) -> bool {
+        let kind = self.ability.split_inclusive('.').next().unwrap_or_default();
+        abilities.contains(self.ability) || !abilities.iter().any(|ability| ability.starts_with(kind))
+    }
+}
+
+/// What an agent can do beside knowing its classes; an [extension](crate::Extensions) of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Abilities(pub BTreeSet<String>);
 
 /// A controller for tasks whose spec names their nodes.
 #[derive(Debug)]

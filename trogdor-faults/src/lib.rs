@@ -6,6 +6,7 @@
 //!
 //! No fault class touches the node by itself, and nothing here runs a shell.
 
+mod abilities;
 mod addresses;
 mod clock;
 mod error;
@@ -27,6 +28,7 @@ mod tools;
 
 use trogdor_core::TaskClass;
 
+pub use abilities::abilities;
 pub use error::FaultError;
 pub use fault::{Fault, FaultStatus, FaultWorker, NodeCondition, StepStatus, Watched, Words, dry_run};
 pub use heal::{Healed, heal, heal_all};

@@ -10,14 +10,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use trogdor_core::json::{Checker, Field, Kind, Object};
 use trogdor_core::{
-    DURATION_MS, FixedNodes, NodeName, START_MS, Schedule, TaskClass, TaskController, TaskId, TaskSpec,
-    Topology, Worker,
+    DURATION_MS, NodeName, START_MS, Schedule, TaskClass, TaskController, TaskId, TaskSpec, Topology, Worker,
 };
 
+use crate::abilities::{FIREWALL, FaultNodes};
 use crate::error::FaultError;
 use crate::fault::{Fault, FaultWorker, Watched, Words, dry_run};
 use crate::plan::{Plan, Site};
 use crate::steps::{DropPackets, Step};
+
+pub(crate) use cut::has_firewall;
 
 /// The class name of [`NetworkPartitionFaultSpec`].
 pub const NETWORK_PARTITION: &str = "org.apache.kafka.trogdor.fault.NetworkPartitionFaultSpec";
@@ -112,7 +114,7 @@ impl TaskSpec for NetworkPartitionFaultSpec {
     fn controller(&self) -> Result<Box<dyn TaskController>, String> {
         match self.problems().into_iter().next() {
             Some(problem) => Err(problem),
-            None => Ok(Box::new(FixedNodes(self.named_nodes()))),
+            None => Ok(Box::new(FaultNodes { nodes: self.named_nodes(), needs: vec![FIREWALL] })),
         }
     }
 

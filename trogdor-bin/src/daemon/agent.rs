@@ -10,7 +10,7 @@ use tracing::{error, info};
 use trogdor_core::agent::{Agent, AgentConfig};
 use trogdor_core::api::AgentApi as _;
 use trogdor_core::{Catalog, Extensions, NodeName, SystemClock};
-use trogdor_faults::{FaultPlatform, default_state_base};
+use trogdor_faults::{FaultPlatform, Tools, abilities, default_state_base};
 
 use super::exec::{self, Report};
 use super::life::{End, live, serve};
@@ -74,15 +74,16 @@ pub async fn run(args: AgentArgs, catalog: Catalog) -> ExitCode {
     }
 }
 
-/// The real node for faults, after healing what an agent before has left on it.
-async fn faults(args: &AgentArgs, port: u16) -> Result<Arc<FaultPlatform>, String> {
+/// The real node for faults, after healing what an agent before has left on it, and what it can do.
+async fn faults(args: &AgentArgs, port: u16) -> Result<Extensions, String> {
     let default = || default_state_base().join(format!("{}-{port}", args.node_name.replace('/', "_")));
     let state_dir = args.state_dir.clone().unwrap_or_else(default);
     let helper = std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
-    let platform = Arc::new(FaultPlatform::real(state_dir, helper, Duration::from_secs(args.fault_lease)));
+    let platform = Arc::new(FaultPlatform::real(state_dir, &helper, Duration::from_secs(args.fault_lease)));
     let healing = platform.clone();
-    let healed = tokio::task::spawn_blocking(move || healing.heal_first()).await;
-    let healed = healed.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    let look = move || (healing.heal_first(), abilities(&Tools::new(helper)));
+    let (healed, abilities) = tokio::task::spawn_blocking(look).await.map_err(|error| error.to_string())?;
+    let healed = healed.map_err(|error| error.to_string())?;
     for fault in healed {
         let journal = fault.journal.display();
         match fault.is_clean() {
@@ -92,7 +93,7 @@ async fn faults(args: &AgentArgs, port: u16) -> Result<Arc<FaultPlatform>, Strin
             }
         }
     }
-    Ok(platform)
+    Ok(Extensions::default().with(platform).with(Arc::new(abilities)))
 }
 
 async fn start(args: AgentArgs, catalog: Catalog) -> Result<u8, String> {
@@ -114,7 +115,7 @@ async fn start(args: AgentArgs, catalog: Catalog) -> Result<u8, String> {
         catalog: catalog.clone(),
         clock: SystemClock::shared(),
         stop_grace,
-        extensions: Extensions::default().with(faults),
+        extensions: faults,
     });
     let handle = agent.handle();
     let routes = agent_routes(Arc::new(handle.clone()), catalog.clone(), Limits::default());

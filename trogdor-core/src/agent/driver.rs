@@ -17,7 +17,7 @@ use super::machine::{AgentMachine, Effect, Event, Token};
 use super::{AgentConfig, AgentHandle};
 use crate::api::ApiError;
 use crate::ids::{TaskId, WorkerId};
-use crate::spec::TaskSpec;
+use crate::spec::{Abilities, TaskSpec};
 use crate::worker::{
     StatusBoard, StatusSlot, StopReason, StopSignal, StopSwitch, WorkerContext, WorkerResult,
 };
@@ -36,11 +36,10 @@ impl Agent {
     pub fn start(config: AgentConfig) -> Agent {
         let (inbox, inputs) = mpsc::channel(INBOX_LEN);
         let start_ms = config.clock.now().wall_ms;
-        let machine = AgentMachine::new(
-            start_ms,
-            config.stop_grace.as_millis() as u64,
-            config.catalog.classes().map(|class| class.class.to_owned()).collect(),
-        );
+        let classes = config.catalog.classes().map(|class| class.class.to_owned());
+        let abilities = config.extensions.get::<Abilities>().map(|abilities| abilities.0.clone());
+        let capabilities = classes.chain(abilities.unwrap_or_default()).collect();
+        let machine = AgentMachine::new(start_ms, config.stop_grace.as_millis() as u64, capabilities);
         let (version, versions) = watch::channel(machine.version());
         let handle = AgentHandle { inbox, versions, catalog: config.catalog.clone(), start_ms };
         let span = info_span!("agent", node = %config.node);

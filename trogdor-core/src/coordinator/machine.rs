@@ -16,7 +16,7 @@ use crate::messages::{
     CreateWorkerRequest, NodeReport, NodesResponse, TaskWorkersResponse, TasksRequest, TasksResponse,
     WatchResponse,
 };
-use crate::spec::{Spec, TaskController};
+use crate::spec::{Need, Spec, TaskController};
 use crate::states::{TaskState, WorkerState};
 use crate::topology::Topology;
 
@@ -580,8 +580,25 @@ fn targets(
             let known: Vec<_> = nodes.keys().map(NodeName::as_str).collect();
             Err(format!("Unknown node names: {} (known: {})", unknown.join(", "), known.join(", ")))
         }
-        (false, true) => Ok(targets),
+        (false, true) => able(&**controller, &targets, nodes).map(|()| targets),
     }
+}
+
+/// Whether every target can do what the task needs, as far as their agents have told.
+fn able(
+    controller: &dyn TaskController,
+    targets: &[NodeName],
+    nodes: &BTreeMap<NodeName, NodeEntry>,
+) -> Result<(), String> {
+    let mut lacks = Vec::new();
+    for (name, node) in targets.iter().filter_map(|name| nodes.get_key_value(name)) {
+        let needs = catch_unwind(AssertUnwindSafe(|| controller.needs(name)))
+            .map_err(|_| "the controller panicked".to_owned())?;
+        for Need { ability, takes } in needs.iter().filter(|need| !need.is_met_by(&node.capabilities)) {
+            lacks.push(format!("node \"{name}\" lacks {ability}, which takes {takes}"));
+        }
+    }
+    if lacks.is_empty() { Ok(()) } else { Err(lacks.join("; ")) }
 }
 
 fn named(id: &TaskId, call: &str) -> Result<(), ApiError> {

@@ -12,7 +12,7 @@ use crate::clock::Now;
 use crate::ids::{NodeName, TaskId, WorkerId};
 use crate::messages::{TasksRequest, WatchResponse};
 use crate::noop::NoOpTaskSpec;
-use crate::spec::{FixedNodes, Spec, TaskController};
+use crate::spec::{FixedNodes, Need, Spec, TaskController};
 use crate::states::{TaskState, WorkerState};
 use crate::topology::{Node, Topology};
 
@@ -190,6 +190,49 @@ fn tasks_that_cannot_start_end_with_the_originals_errors() {
     for (id, error) in rows {
         assert_eq!(short(&machine, id), ("DONE", error.to_owned(), false));
         assert_eq!(state(&machine, id).started_ms(), -1);
+    }
+}
+
+/// A controller of both nodes whose tasks need something.
+#[derive(Debug)]
+struct Demanding;
+
+impl TaskController for Demanding {
+    fn targets(&self, _topology: &Topology) -> Vec<NodeName> {
+        vec![NodeName::from("node0"), NodeName::from("node1")]
+    }
+
+    fn needs(&self, _node: &NodeName) -> Vec<Need> {
+        vec![Need { ability: "fault.wall", takes: "a wall" }]
+    }
+}
+
+#[test]
+fn a_task_that_one_node_cannot_do_touches_none() {
+    let lacks = "Unable to find nodes for task: node \"node1\" lacks fault.wall, which takes a wall";
+    // What node1 reports, and the task's error.
+    let rows: [(&[&str], &str); 4] = [
+        (&["Class", "fault.other"], lacks),
+        (&["Class", "fault.wall"], ""),
+        // These say nothing about faults: a Java agent, or one that only records them.
+        (&["Class"], ""),
+        (&[], ""),
+    ];
+    for (abilities, error) in rows {
+        let mut coordinator = machine();
+        for (node, reported) in [("node0", &["fault.wall"][..]), ("node1", abilities)] {
+            let mut event = report(node, 0, &[]);
+            if let Event::AgentReported { report, .. } = &mut event {
+                report.seen.capabilities = reported.iter().map(|name| (*name).to_owned()).collect();
+            }
+            step(&mut coordinator, 0, event);
+        }
+        let controller: Result<Box<dyn TaskController>, String> = Ok(Box::new(Demanding));
+        let event = Event::CreateTask { token: 1, id: TaskId::from("foo"), spec: spec(0, 5), controller };
+        let effects = step(&mut coordinator, 1, event);
+        let expected = if error.is_empty() { 2 } else { 0 };
+        assert_eq!(effects.len(), expected, "{effects:?} where node1 reports {abilities:?}");
+        assert_eq!(short(&coordinator, "foo").1, error, "where node1 reports {abilities:?}");
     }
 }
 

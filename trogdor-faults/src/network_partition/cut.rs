@@ -42,6 +42,16 @@ pub(super) fn plan(spec: &NetworkPartitionFaultSpec, site: &Site<'_>) -> Result<
     }
 }
 
+/// Whether this node can drop packets at all.
+pub(crate) fn has_firewall(site: &Site<'_>) -> bool {
+    // An address of RFC 5737 that is nobody's.
+    let addresses = vec![IpAddr::from([192, 0, 2, 1])];
+    let peer = Peer { node: site.node.clone(), addresses, arriving: true, leaving: true };
+    let (ports, open) = (BTreeSet::new(), BTreeSet::new());
+    let wanted = Wanted { id: site.id.to_string(), peers: vec![peer], ports, open };
+    wanted.steps(site, &mut Vec::new()).is_ok()
+}
+
 /// A node of another partition.
 struct Other<'a> {
     node: &'a Node,

@@ -1,0 +1,44 @@
+//! What this node can do to itself: reported by the agent when it starts, so that a coordinator can
+//! refuse a fault before any node of it is touched. Only looks.
+
+use trogdor_core::{Abilities, Need, NodeName, TaskController, TaskId, Topology};
+
+use crate::network_partition;
+use crate::plan::{FaultId, Site};
+use crate::tools::Tools;
+
+/// Something that some fault needs, and how to find out whether it is there.
+type Probe = (Need, fn(&Site<'_>) -> bool);
+
+/// To drop packets.
+pub(crate) const FIREWALL: Need =
+    Need { ability: "fault.firewall", takes: "root (or sudo without a password), and nftables or iptables" };
+
+const PROBES: &[Probe] = &[(FIREWALL, network_partition::has_firewall)];
+
+/// Everything of that kind that this node can do. Runs a few commands, each of which has ten seconds.
+pub fn abilities(tools: &Tools) -> Abilities {
+    let (id, task, node, topology) =
+        (FaultId::placeholder(), TaskId::default(), NodeName::from("node"), Topology::default());
+    let site = Site { id: &id, task: &task, node: &node, topology: &topology, tools };
+    let able = PROBES.iter().filter(|(_, probe)| probe(&site)).map(|(need, _)| need.ability.to_owned());
+    // The first one says that this agent knows its node, even if there is nothing else.
+    Abilities(able.chain(["fault.journal".to_owned()]).collect())
+}
+
+/// A controller for faults whose spec names their nodes, all with the same needs.
+#[derive(Debug)]
+pub(crate) struct FaultNodes {
+    pub(crate) nodes: Vec<NodeName>,
+    pub(crate) needs: Vec<Need>,
+}
+
+impl TaskController for FaultNodes {
+    fn targets(&self, _topology: &Topology) -> Vec<NodeName> {
+        self.nodes.clone()
+    }
+
+    fn needs(&self, _node: &NodeName) -> Vec<Need> {
+        self.needs.clone()
+    }
+}
