@@ -148,7 +148,7 @@ pub(crate) fn undo_all(steps: &[Step], standing: impl Fn(&Step) -> Standing, too
 mod tests {
     use super::*;
     use crate::identity::ProcessId;
-    use crate::steps::StopProcess;
+    use crate::steps::{RunCommand, StopProcess};
 
     fn home(boot: &str, pid: &str) -> Home {
         Home {
@@ -175,5 +175,31 @@ mod tests {
             let standing = format!("{:?}", standing(&there, &here, &step));
             assert!(standing.starts_with(expected), "{standing} for {there:?}, seen from {here:?}");
         }
+    }
+
+    #[test]
+    fn all_undos_are_tried_and_what_is_left_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let step = |name: &str, undo: &[&str]| {
+            let path = folder.path().join(name).to_string_lossy().into_owned();
+            std::fs::write(&path, "").unwrap();
+            let words = |words: &[&str]| words.iter().map(|word| word.replace("FILE", &path)).collect();
+            let (apply, undo, look) =
+                (words(&["touch", "FILE"]), words(undo), words(&["test", "-e", "FILE"]));
+            Step::from(RunCommand { what: name.to_owned(), apply, undo, look, outlives_reboot: false })
+        };
+        let steps = [
+            step("first", &["rm", "FILE"]),
+            step("broken", &["sh", "-c", "echo no >&2; exit 7"]),
+            step("useless", &["true"]),
+            step("last", &["rm", "FILE"]),
+        ];
+        let remains = undo_all(&steps, |_| Standing::Here, &Tools::new(""));
+        assert_eq!(remains.len(), 2, "{remains:?}");
+        assert!(remains[0].starts_with("useless: ") && remains[0].ends_with("still in force after its undo"));
+        assert!(remains[1].starts_with("broken: ") && remains[1].ends_with("failed (code 7): no"));
+        let left: Vec<_> =
+            folder.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left.len(), 2, "first and last are undone: {left:?}");
     }
 }

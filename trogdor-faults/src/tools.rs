@@ -47,6 +47,7 @@ pub type Observer = Arc<dyn Fn(Moment) + Send + Sync>;
 #[derive(Clone)]
 pub struct Tools {
     helper: PathBuf,
+    limit: Duration,
     observer: Option<Observer>,
     /// Goes to each command as its standard input: the lock on it lasts as long as the command.
     lock: Option<Arc<File>>,
@@ -55,7 +56,13 @@ pub struct Tools {
 impl Tools {
     /// Tools with this program as the helper for reaper, packet path and fault file system.
     pub fn new(helper: impl Into<PathBuf>) -> Tools {
-        Tools { helper: helper.into(), observer: None, lock: None }
+        Tools { helper: helper.into(), limit: COMMAND_LIMIT, observer: None, lock: None }
+    }
+
+    /// The same, with another limit for each command than ten seconds.
+    #[must_use]
+    pub fn limited(self, limit: Duration) -> Tools {
+        Tools { limit, ..self }
     }
 
     /// The same, with somebody who is told of each moment.
@@ -95,10 +102,10 @@ impl Tools {
             .map_err(|error| FaultError::NoProgram { program: program(), error })?;
         let out = drain(child.stdout.take());
         let err = drain(child.stderr.take());
-        match wait(&mut child, COMMAND_LIMIT) {
+        match wait(&mut child, self.limit) {
             Some(status) => Ok(Answer { command: shown, status, out: joined(out), err: joined(err) }),
             // The readers are left alone: a grandchild may hold the pipes open for as long as it likes.
-            None => Err(FaultError::TimedOut { command: shown, limit: COMMAND_LIMIT }),
+            None => Err(FaultError::TimedOut { command: shown, limit: self.limit }),
         }
     }
 
@@ -276,5 +283,54 @@ fn ending(text: &str) -> String {
         Some((start, _)) => format!("…{}", &line[start..]),
         None if line.is_empty() => "it said nothing".to_owned(),
         None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_does_not_end_is_killed() {
+        let tools = Tools::new("").limited(Duration::from_millis(50));
+        // The grandchild keeps the pipes open for longer than anybody waits.
+        let error = tools.run(&["sh", "-c", "echo $$; sleep 60 & sleep 60"]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`sh -c 'echo $$; sleep 60 & sleep 60'` did not end within 50ms and was killed"
+        );
+    }
+
+    #[test]
+    fn a_command_that_fails_says_how_and_why() {
+        let tools = Tools::new("");
+        let rows = [
+            (&["sh", "-c", "echo nope >&2; exit 3"][..], "failed (code 3): nope"),
+            (&["false"], "`false` failed (code 1): it said nothing"),
+            (&["sh", "-c", "kill -9 $$"], "failed (signal 9)"),
+            (&["no-such-program"], "cannot run no-such-program: No such file"),
+        ];
+        for (argv, expected) in rows {
+            let error = tools.run(argv).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        assert_eq!(tools.run(&["printf", "%s", "a b"]).unwrap(), "a b");
+    }
+
+    #[test]
+    fn a_command_holds_the_lock_until_it_has_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let file = File::create_new(&path).unwrap();
+        file.lock().unwrap();
+        let other = File::open(&path).unwrap();
+        let tools = Tools::new("").holding(Arc::new(file));
+        let mut child = tools.command(&["cat", "/dev/zero"]).stdout(Stdio::null()).spawn().unwrap();
+        // As if the agent had been killed: nobody but the command is left.
+        drop(tools);
+        assert!(other.try_lock().is_err());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        other.lock().unwrap();
     }
 }
