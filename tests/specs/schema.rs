@@ -31,8 +31,13 @@ fn complaints(validator: &Validator, document: &Value) -> Vec<String> {
 #[test]
 fn every_spec_that_is_in_order_is_valid() {
     let validator = validator(&[]);
-    let folders =
-        ["examples/specs", "examples/external_command", "tests/specs/forms", "tests/specs/effective"];
+    let folders = [
+        "examples/specs",
+        "examples/faults",
+        "examples/external_command",
+        "tests/specs/forms",
+        "tests/specs/effective",
+    ];
     let catalog = trogdor::catalog().unwrap();
     let files = folders.iter().flat_map(|folder| json_files(folder));
     for (name, text) in files.filter(|(_, text)| is_known(&catalog, text)) {
