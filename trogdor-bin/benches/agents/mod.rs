@@ -58,6 +58,11 @@ impl Maker {
 }
 
 impl Agent {
+    /// Whether it is ours.
+    pub fn is_ours(&self) -> bool {
+        matches!(self.process, Process::Ours(_))
+    }
+
     /// What it costs.
     pub fn cost(&self) -> Result<Cost, Failure> {
         match &self.process {
