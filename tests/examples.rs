@@ -36,6 +36,12 @@ async fn a_custom_workload_is_a_plug_in() {
 }
 
 #[tokio::test]
+async fn a_partition_heals_and_no_record_is_lost() {
+    let printed = example("partition_and_heal").await;
+    assert!(printed.contains("5000 records came back") && printed.ends_with("in sync\n"), "{printed}");
+}
+
+#[tokio::test]
 async fn every_example_spec_runs() {
     let bootstrap = kafka().await.bootstrap();
     let folder = repository().join("examples/specs");

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -35,9 +36,13 @@ struct Lab<'a> {
 
 /// Runs a test in the clients' namespace of a fresh cluster.
 fn in_lab(test: impl AsyncFnOnce(&Lab<'_>) + Send) {
+    static ONE_CLUSTER_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_CLUSTER_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let runtime =
         || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let kafka = runtime().block_on(Kafka::builder("4.3.1").in_namespaces(3).impatient().start()).unwrap();
+    // On a busy machine, a broker that is well may be silent for two seconds.
+    let builder = Kafka::builder("4.3.1").config("broker.session.timeout.ms", "4000");
+    let kafka = runtime().block_on(builder.in_namespaces(3).impatient().start()).unwrap();
     // Threads of this runtime, sockets and processes that come from it are all in there.
     kafka
         .client()
@@ -215,7 +220,7 @@ fn a_leader_that_is_cut_off_costs_time_and_no_record() {
         let fault = lab
             .harm_the_leader(json!({
                 "class": "org.apache.kafka.trogdor.fault.NetworkPartitionFaultSpec",
-                "durationMs": 6000,
+                "durationMs": 9000,
                 "partitions": [["node1"], ["node2", "node3"]],
             }))
             .await;
@@ -240,7 +245,7 @@ fn a_leader_that_stands_still_beyond_its_session_costs_time_and_no_record() {
         let fault = lab
             .harm_the_leader(json!({
                 "class": "org.apache.kafka.trogdor.fault.ProcessStopFaultSpec",
-                "durationMs": 6000,
+                "durationMs": 9000,
                 "nodeNames": ["node1"],
                 "javaProcessName": name,
             }))

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use tokio::sync::{Mutex, MutexGuard};
 use trogdor_lab::{Kafka, KafkaCluster, LabError, PartitionState, wait_until};
 
 const VERSION: &str = "4.3.1";
@@ -19,9 +20,12 @@ const TOPIC: &str = "foo";
 /// Set for the process that `a_killed_owner_leaves_nothing` starts and kills.
 const OWNER_REPORT: &str = "TROGDOR_LAB_TEST_OWNER_REPORT";
 
-async fn three() -> KafkaCluster {
+/// Three brokers, and the turn: there is one cluster at a time, since starved brokers give each other up.
+async fn three() -> (KafkaCluster, MutexGuard<'static, ()>) {
+    static TURN: Mutex<()> = Mutex::const_new(());
+    let turn = TURN.lock().await;
     let builder = Kafka::builder(VERSION).config("auto.create.topics.enable", "true");
-    builder.in_namespaces(3).impatient().start().await.unwrap()
+    (builder.in_namespaces(3).impatient().start().await.unwrap(), turn)
 }
 
 fn is_whole(partitions: &[PartitionState]) -> bool {
@@ -31,7 +35,7 @@ fn is_whole(partitions: &[PartitionState]) -> bool {
 
 #[tokio::test]
 async fn a_leader_that_is_cut_off_is_replaced_and_returns() {
-    let cluster = three().await;
+    let (cluster, _turn) = three().await;
     // To ask for a topic makes it.
     let partitions = cluster.wait_topic(1, TOPIC, SOON, is_whole).await.unwrap();
     assert_eq!(partitions.len(), 1);
@@ -99,7 +103,7 @@ fn left<'a>(traces: &[&'a str]) -> Vec<&'a str> {
 #[tokio::test]
 async fn the_owner_that_is_killed() {
     let Some(report) = env::var_os(OWNER_REPORT).map(PathBuf::from) else { return };
-    let cluster = three().await;
+    let (cluster, _turn) = three().await;
     let _partition = cluster.partition(&[&[1], &[2, 3]]).unwrap();
     let mut traces = vec![fs::read_link(cluster.client().path()).unwrap().display().to_string()];
     for node in cluster.nodes() {
@@ -115,7 +119,7 @@ async fn the_owner_that_is_killed() {
 
 #[tokio::test]
 async fn a_broker_that_is_killed_comes_back_into_its_cluster() {
-    let mut cluster = three().await;
+    let (mut cluster, _turn) = three().await;
     let whole = cluster.wait_topic(1, TOPIC, SOON, is_whole).await.unwrap();
     let victim = whole[0].leader;
     let other = whole[0].isr.iter().copied().find(|id| *id != victim).unwrap();
