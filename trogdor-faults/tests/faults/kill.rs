@@ -16,6 +16,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
+use crate::firewalls::Has;
 use crate::network_partition;
 use crate::node::{Node, NodeOptions};
 use crate::process_stop::{self, jvm};
@@ -65,7 +66,7 @@ fn round(seed: u64, told: &mut Vec<String>) -> anyhow::Result<()> {
     let space = Space::new()?;
     let world = World::new(&space)?;
     if random.random_bool(0.5) {
-        network_partition::Has::IptablesNft.only(&space)?;
+        Has::IptablesNft.only(&space)?;
     }
     let before = space.snapshot()?;
     let platform = Some(platform());

@@ -42,13 +42,8 @@ impl Lan {
         let mut spaces = Vec::new();
         for node in 0..nodes {
             let space = Space::new()?;
-            let (port, bridge_pid) = (format!("port{node}"), bridge.pid().to_string());
-            // Only the network of the space is entered: the bridge's pid is one of the host.
-            let status = Command::new("nsenter")
-                .args(["--target", &space.pid().to_string(), "--net", "--", "ip", "link", "add", "eth0"])
-                .args(["type", "veth", "peer", "name", &port, "netns", &bridge_pid])
-                .status()?;
-            ensure!(status.success(), "no link for node{node}");
+            let port = format!("port{node}");
+            link(&space, &bridge, "eth0", &port)?;
             bridge.run(["ip", "link", "set", &port, "master", "br0", "up"])?;
             space.run(["ip", "address", "add", &format!("{}/24", v4(node)), "dev", "eth0"])?;
             space.run(["ip", "address", "add", &format!("{}/64", v6(node)), "dev", "eth0", "nodad"])?;
@@ -72,14 +67,7 @@ impl Lan {
 
     /// Does something with the network of a node: sockets made there stay there.
     pub fn inside<T: Send>(&self, node: usize, act: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
-        let space = File::open(format!("/proc/{}/ns/net", self.spaces[node].pid()))?;
-        std::thread::scope(|scope| {
-            let thread = scope.spawn(move || {
-                setns(space, CloneFlags::CLONE_NEWNET)?;
-                anyhow::Ok(act())
-            });
-            thread.join().map_err(|_| anyhow::anyhow!("it panicked"))?
-        })
+        in_net(self.spaces[node].pid(), act)
     }
 
     /// Whether one node reaches another on a port, over IPv4 or IPv6.
@@ -105,6 +93,29 @@ impl Lan {
         let near = self.inside(from, || TcpStream::connect_timeout(&target, PATIENCE))??;
         Ok((near, listener.accept()?.0))
     }
+}
+
+/// A cable between two spaces, and what each calls its end.
+pub fn link(one: &Space, other: &Space, ones: &str, others: &str) -> anyhow::Result<()> {
+    // Only the network of the one is entered: the other's pid is one of the host.
+    let status = Command::new("nsenter")
+        .args(["--target", &one.pid().to_string(), "--net", "--", "ip", "link", "add", ones])
+        .args(["type", "veth", "peer", "name", others, "netns", &other.pid().to_string()])
+        .status()?;
+    ensure!(status.success(), "no link {ones}");
+    Ok(())
+}
+
+/// Does something with the network of a process.
+pub fn in_net<T: Send>(pid: u32, act: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
+    let space = File::open(format!("/proc/{pid}/ns/net"))?;
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(move || {
+            setns(space, CloneFlags::CLONE_NEWNET)?;
+            anyhow::Ok(act())
+        });
+        thread.join().map_err(|_| anyhow::anyhow!("it panicked"))?
+    })
 }
 
 pub fn v4(node: usize) -> IpAddr {

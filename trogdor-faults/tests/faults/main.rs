@@ -3,10 +3,12 @@
 //! mounts or the processes of the host. Needs root. This program is also what runs inside: an agent
 //! (`node`) and the helper processes of faults.
 
+mod firewalls;
 mod kill;
 mod lan;
 mod network_partition;
 mod node;
+mod partition_limits;
 mod process_stop;
 mod space;
 
@@ -34,11 +36,13 @@ fn main() -> ExitCode {
         network_partition::nodes_of_other_partitions_are_cut_off_and_trogdors_ports_are_not,
         network_partition::a_partition_may_be_one_way_or_for_some_ports_only,
         network_partition::overlapping_partitions_end_in_any_order,
+        network_partition::containers_behind_a_node_are_cut_off_with_it,
+        partition_limits::an_agent_without_rights_asks_sudo,
         network_partition::names_that_mean_something_else_at_the_end_change_nothing,
         network_partition::a_command_that_fails_half_way_leaves_nothing,
         network_partition::what_others_do_to_the_rules_is_told,
-        network_partition::all_reasons_against_a_partition_are_told_at_once,
-        network_partition::nodes_on_one_address_are_told_apart_by_ports,
+        partition_limits::all_reasons_against_a_partition_are_told_at_once,
+        partition_limits::nodes_on_one_address_are_told_apart_by_ports,
         network_partition::one_partition_cuts_nothing,
         kill::whoever_is_killed_the_node_is_clean_afterwards,
     ];

@@ -1,103 +1,20 @@
 //! NetworkPartition with every firewall that a node may have: what passes and what does not, seen by
 //! both ends, and that nothing of the user's own rules has changed afterwards.
 
-use std::net::IpAddr;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, ensure};
 use serde_json::{Value, json};
 
-use crate::lan::{CARRIERS, Carrier, Lan, exchange, patience, v4, v6};
+use crate::firewalls::{ALL, Has, script};
+use crate::lan::{CARRIERS, Carrier, Lan, exchange, in_net, link, patience, v4, v6};
 use crate::node::{Node, NodeOptions};
 use crate::space::{Space, until};
 
-const KAFKA: u16 = 9092;
+pub const KAFKA: u16 = 9092;
 const AGENT: u16 = 8888;
 const ADDRESSES: [fn(usize) -> IpAddr; 2] = [v4, v6];
-
-/// What a node has to make rules with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Has {
-    Nft,
-    /// iptables on top of nftables, but no program `nft`.
-    IptablesNft,
-    IptablesLegacy,
-}
-
-const ALL: [Has; 3] = [Has::Nft, Has::IptablesNft, Has::IptablesLegacy];
-
-/// Where programs come from first.
-const FIRST: &str = "/usr/local/sbin";
-
-impl Has {
-    /// Makes a space find these programs and no others.
-    pub fn only(self, space: &Space) -> anyhow::Result<()> {
-        let folder = space.folder().join("sbin");
-        std::fs::create_dir_all(&folder)?;
-        let kind = match self {
-            Has::Nft => return Ok(()),
-            Has::IptablesNft => "nft",
-            Has::IptablesLegacy => "legacy",
-        };
-        for program in ["iptables", "ip6tables"] {
-            for end in ["", "-save"] {
-                symlink(format!("/usr/sbin/{program}-{kind}{end}"), folder.join(format!("{program}{end}")))?;
-            }
-        }
-        // Snapshots still see everything.
-        script(
-            &folder.join("nft"),
-            "case \"$1\" in --stateless) exec /usr/sbin/nft \"$@\";; esac; echo 'nft: not on this node' >&2; exit 1",
-        )?;
-        space.run(["mount", "--bind", &folder.to_string_lossy(), FIRST])?;
-        Ok(())
-    }
-
-    /// All rules there are, in their order.
-    fn rules(self, space: &Space) -> anyhow::Result<String> {
-        let listings: &[&[&str]] = match self {
-            Has::Nft => &[&["nft", "list", "ruleset"], &["iptables-save"], &["ip6tables-save"]],
-            _ => &[&["iptables-save"], &["ip6tables-save"]],
-        };
-        let listings = listings.iter().map(|argv| space.run(argv.iter().copied()));
-        let text = listings.collect::<anyhow::Result<Vec<_>>>()?.concat();
-        // Comments carry the time, chains their counters.
-        let lines = text.lines().filter(|line| !line.starts_with('#'));
-        Ok(lines.map(|line| line.split(" [").next().unwrap_or(line)).collect::<Vec<_>>().join("\n"))
-    }
-
-    /// Rules of a user's own, some of them where the fault's go.
-    fn users_rules(self, space: &Space) -> anyhow::Result<()> {
-        if self == Has::Nft {
-            for command in [
-                "add table inet users",
-                "add chain inet users early { type filter hook prerouting priority -150; }",
-                "add chain inet users late { type filter hook output priority 0; }",
-                "add rule inet users early tcp dport 1 drop",
-                "add rule inet users late tcp dport 2 reject",
-            ] {
-                space.run(["nft", command])?;
-            }
-        }
-        for program in ["iptables", "ip6tables"] {
-            for rule in [
-                "mangle PREROUTING -p tcp --dport 3 -j DROP",
-                "mangle PREROUTING -p tcp --dport 4 -j ACCEPT",
-                "mangle POSTROUTING -p udp --dport 5 -j DROP",
-                "filter INPUT -p tcp --dport 6 -j REJECT",
-            ] {
-                let (table, rule) = rule.split_once(' ').context("a table")?;
-                space.run([program, "-t", table, "-A"].into_iter().chain(rule.split(' ')))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn script(path: &std::path::Path, text: &str) -> anyhow::Result<()> {
-    std::fs::write(path, format!("#!/bin/sh\n{text}\n"))?;
-    Ok(std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?)
-}
 
 /// An agent on node0 of a network of three, all of them known by their two addresses.
 struct World {
@@ -178,7 +95,7 @@ pub fn spec(partitions: Value) -> Value {
     json!({"class": trogdor_faults::NETWORK_PARTITION, "durationMs": 600_000, "partitions": partitions})
 }
 
-fn spec_with(partitions: Value, more: Value) -> Value {
+pub fn spec_with(partitions: Value, more: Value) -> Value {
     let mut spec = spec(partitions);
     for (key, value) in more.as_object().into_iter().flatten() {
         spec[key] = value.clone();
@@ -284,6 +201,56 @@ pub fn overlapping_partitions_end_in_any_order() -> anyhow::Result<()> {
     Ok(())
 }
 
+pub fn containers_behind_a_node_are_cut_off_with_it() -> anyhow::Result<()> {
+    for has in ALL {
+        let mut world = World::new(has)?;
+        let (host, container) = (world.lan.space(0), Space::new()?);
+        link(host, &container, "inner0", "eth0")?;
+        host.run(["ip", "address", "add", "172.31.0.1/24", "dev", "inner0"])?;
+        host.run(["ip", "link", "set", "inner0", "up"])?;
+        container.run(["ip", "address", "add", "172.31.0.2/24", "dev", "eth0"])?;
+        container.run(["ip", "link", "set", "eth0", "up"])?;
+        container.run(["ip", "route", "add", "default", "via", "172.31.0.1"])?;
+        host.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"])?;
+        // What container engines do: the port is published, and what leaves has the node's address.
+        let published =
+            "-t nat -A PREROUTING -p tcp --dport 9092 ! -i inner0 -j DNAT --to-destination 172.31.0.2:9092";
+        host.run(["iptables"].into_iter().chain(published.split(' ')))?;
+        host.run(["iptables", "-t", "nat", "-A", "POSTROUTING", "-o", "eth0", "-j", "MASQUERADE"])?;
+        world.before = has.rules(world.lan.space(0))?;
+
+        let inside = SocketAddr::from(([172, 31, 0, 2], KAFKA));
+        let listener = in_net(container.pid(), || TcpListener::bind(inside))??;
+        let reaches_container = |node: usize, limit: Duration| {
+            let published = SocketAddr::new(v4(0), KAFKA);
+            let near = world.lan.inside(node, || TcpStream::connect_timeout(&published, limit))?;
+            let far = near.is_ok().then(|| listener.accept()).transpose()?;
+            anyhow::Ok(far.is_some_and(|(_, from)| from.ip() == v4(node)))
+        };
+        let reached_by_container = |node: usize, limit: Duration| {
+            let target = SocketAddr::new(v4(node), KAFKA);
+            let _listener = world.lan.inside(node, || TcpListener::bind(target))??;
+            anyhow::Ok(in_net(container.pid(), || TcpStream::connect_timeout(&target, limit))?.is_ok())
+        };
+        let expect = |node: usize, open: bool| {
+            let limit = patience(open);
+            ensure!(reaches_container(node, limit)? == open, "{has:?}: node{node} to the container");
+            ensure!(reached_by_container(node, limit)? == open, "{has:?}: the container to node{node}");
+            Ok(())
+        };
+        expect(1, true)?;
+        let node = &mut world.node;
+        let worker = node.create(&spec(json!([["node0"], ["node1"]])))?;
+        node.wait_for(worker, "created network partition")?;
+        expect(1, false)?;
+        expect(2, true)?;
+        node.end(worker)?;
+        expect(1, true)?;
+        world.is_as_before()?;
+    }
+    Ok(())
+}
+
 pub fn names_that_mean_something_else_at_the_end_change_nothing() -> anyhow::Result<()> {
     let mut world = World::new(Has::Nft)?;
     let worker = world.start(&spec(json!([["node0"], ["node1"]])))?;
@@ -336,74 +303,6 @@ pub fn what_others_do_to_the_rules_is_told() -> anyhow::Result<()> {
     ensure!(state["error"].as_str().is_some_and(|error| error.contains("in force any more")), "{state}");
     ensure!(state["status"]["node"] == "clean", "{state}");
     world.is_as_before()
-}
-
-pub fn all_reasons_against_a_partition_are_told_at_once() -> anyhow::Result<()> {
-    let lan = Lan::new(1)?;
-    let space = lan.space(0);
-    let node = |host: &str| json!({"hostname": host, "trogdor.agent.port": 8888});
-    let own = v6(0).to_string();
-    let platform = json!({
-        "platform": "org.apache.kafka.trogdor.basic.BasicPlatform",
-        "nodes": {"node0": node("10.66.0.1"), "mate": node("10.66.0.7"), "local": node("127.0.0.2"),
-                  "self": node(&own), "lost": node("nobody.invalid"), "twin": node("10.66.0.7")}
-    });
-    let (mut agent, _) =
-        Node::start(space, &NodeOptions { platform: Some(platform), ..NodeOptions::default() })?;
-    let everybody = json!([["node0", "mate"], ["local", "self", "lost", "twin", "stranger"]]);
-    let mut refused = |spec: &Value| -> anyhow::Result<String> {
-        let worker = agent.create(spec)?;
-        let state = agent.wait_done(worker)?;
-        ensure!(agent.journals().is_empty());
-        Ok(state["error"].as_str().unwrap_or_default().to_owned())
-    };
-    let error = refused(&spec(everybody.clone()))?;
-    for part in [
-        "node \"local\" has an address of this node itself (127.0.0.2): their packets cannot be told apart",
-        &format!("node \"self\" has an address of this node itself ({own})"),
-        "the host name \"nobody.invalid\" of node \"lost\": ",
-        "node \"twin\" has the same address as \"mate\" (10.66.0.7)",
-        "No node named stranger found in the cluster!",
-        "limit the partition with \"ports\"",
-    ] {
-        ensure!(error.contains(part), "{part}\nis not in\n{error}");
-    }
-    let error = refused(&spec_with(everybody, json!({"ports": [8888]})))?;
-    ensure!(error.contains("port 8888 belongs to Trogdor's daemons"), "{error}");
-
-    Has::IptablesNft.only(space)?;
-    let sbin = space.folder().join("sbin");
-    for program in ["iptables", "ip6tables"] {
-        std::fs::remove_file(sbin.join(program))?;
-        script(&sbin.join(program), "echo 'Permission denied (you must be root)' >&2; exit 4")?;
-    }
-    let error = refused(&spec(json!([["node0"], ["mate"]])))?;
-    ensure!(
-        error.contains("nft: nft: not on this node; iptables: Permission denied (you must be root)")
-            && error.contains("CAP_NET_ADMIN"),
-        "{error}"
-    );
-    Ok(())
-}
-
-pub fn nodes_on_one_address_are_told_apart_by_ports() -> anyhow::Result<()> {
-    let lan = Lan::new(1)?;
-    let platform = Some(json!({
-        "platform": "org.apache.kafka.trogdor.basic.BasicPlatform",
-        "nodes": {"node0": {"hostname": "localhost", "trogdor.agent.port": 8888},
-                  "node1": {"hostname": "localhost", "trogdor.agent.port": 8890}}
-    }));
-    let (mut agent, _) = Node::start(lan.space(0), &NodeOptions { platform, ..NodeOptions::default() })?;
-    let loopback = |_: usize| IpAddr::from([127, 0, 0, 1]);
-    let worker = agent.create(&spec_with(json!([["node0"], ["node1"]]), json!({"ports": [9093]})))?;
-    let status = agent.wait_for(worker, "created network partition")?;
-    ensure!(status["remarks"].to_string().contains("the ports are cut for both"), "{status}");
-    for (port, open) in [(9093, false), (9092, true), (8888, true), (8890, true)] {
-        lan.reaches(Carrier::Tcp, (0, 0), loopback, port)?.expect(open)?;
-    }
-    let state = agent.end(worker)?;
-    ensure!(state["status"]["node"] == "clean", "{state}");
-    lan.reaches(Carrier::Tcp, (0, 0), loopback, 9093)?.expect(true)
 }
 
 pub fn one_partition_cuts_nothing() -> anyhow::Result<()> {

@@ -2,8 +2,9 @@
 //! spoken to by lines of JSON. The engine is the one of the daemon; only REST is left out.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, ChildStdout, ExitCode, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub struct NodeOptions {
     pub lease: Duration,
     pub agent_dies_at: Option<i64>,
     pub reaper_dies_at: Option<i64>,
+    /// This program, and what stands before it: by default nothing.
+    pub program: Vec<String>,
 }
 
 impl Default for NodeOptions {
@@ -44,6 +47,7 @@ impl Default for NodeOptions {
             lease,
             agent_dies_at: None,
             reaper_dies_at: None,
+            program: vec![std::env::current_exe().unwrap_or_default().to_string_lossy().into_owned()],
         }
     }
 }
@@ -66,8 +70,9 @@ impl Node {
             json!({"platform": "org.apache.kafka.trogdor.basic.BasicPlatform",
                    "nodes": {&options.name: {"hostname": "127.0.0.1", "trogdor.agent.port": 8888}}})
         });
-        let mut command = space.command(std::env::current_exe()?);
+        let mut command = space.command(options.program.first().context("no program")?);
         command
+            .args(&options.program[1..])
             .args(["node", &options.name, &platform.to_string()])
             .arg(&state_dir)
             .arg(options.lease.as_millis().to_string())
@@ -188,6 +193,7 @@ pub fn helper() -> Option<ExitCode> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let outcome = match args[..] {
+        ["-n", program, ref args @ ..] => sudo(program, args),
         ["reaper", folder, "--lease-ms", lease] => {
             let args = ReaperArgs { folder: folder.into(), lease: millis(lease) };
             trogdor_faults::reaper(&args, &tools(REAPER_DIES_AT)).map_err(anyhow::Error::from)
@@ -207,6 +213,12 @@ pub fn helper() -> Option<ExitCode> {
             Some(ExitCode::FAILURE)
         }
     }
+}
+
+/// What `sudo -n` does for somebody whom it trusts; this file must be root's, with the set-uid bit.
+fn sudo(program: &str, args: &[&str]) -> anyhow::Result<()> {
+    nix::unistd::setuid(0.into())?;
+    Err(Command::new(program).args(args).exec().into())
 }
 
 fn millis(text: &str) -> Duration {
