@@ -5,6 +5,7 @@ use trogdor_core::{Abilities, Need, NodeName, TaskController, TaskId, Topology};
 
 use crate::network_partition;
 use crate::plan::{FaultId, Site};
+use crate::process_freeze;
 use crate::tools::Tools;
 
 /// Something that some fault needs, and how to find out whether it is there.
@@ -14,7 +15,12 @@ type Probe = (Need, fn(&Site<'_>) -> bool);
 pub(crate) const FIREWALL: Need =
     Need { ability: "fault.firewall", takes: "root (or sudo without a password), and nftables or iptables" };
 
-const PROBES: &[Probe] = &[(FIREWALL, network_partition::has_firewall)];
+/// To freeze processes.
+pub(crate) const FREEZER: Need =
+    Need { ability: "fault.freezer", takes: "root, and control groups: v2, or the freezer of v1" };
+
+const PROBES: &[Probe] =
+    &[(FIREWALL, network_partition::has_firewall), (FREEZER, |_| process_freeze::has_freezer())];
 
 /// Everything of that kind that this node can do. Runs a few commands, each of which has ten seconds.
 pub fn abilities(tools: &Tools) -> Abilities {

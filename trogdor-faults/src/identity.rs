@@ -36,9 +36,10 @@ impl ProcessId {
         Stat::of(self.pid).filter(|stat| stat.start_ticks == self.start_ticks).map(|stat| stat.state)
     }
 
-    /// Whether it runs or is stopped: not gone, and not a zombie.
+    /// Whether it runs or is stopped: not gone, and not a zombie. A process whose first thread has
+    /// ended lives as long as its other threads.
     pub fn is_alive(&self) -> bool {
-        self.state().is_some_and(|state| !matches!(state, 'Z' | 'X' | 'x'))
+        Stat::of(self.pid).is_some_and(|stat| stat.start_ticks == self.start_ticks && stat.is_alive())
     }
 
     /// Sends a signal; `false` if the process is gone. Through a pidfd, which is checked after it
@@ -63,17 +64,41 @@ impl ProcessId {
 }
 
 /// The fields of `/proc/PID/stat` that are used.
-struct Stat {
-    state: char,
-    start_ticks: u64,
+pub(crate) struct Stat {
+    pub(crate) state: char,
+    pub(crate) parent: i32,
+    flags: u64,
+    threads: u64,
+    pub(crate) start_ticks: u64,
 }
 
 impl Stat {
-    fn of(pid: i32) -> Option<Stat> {
-        let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    pub(crate) fn of(pid: i32) -> Option<Stat> {
+        Stat::read(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    /// Reads the text of such a file, of a process or of one of its threads.
+    pub(crate) fn read(text: &str) -> Option<Stat> {
         // The name stands in brackets and may hold anything, blanks and brackets too.
-        let mut fields = text.rsplit_once(") ")?.1.split(' ');
-        Some(Stat { state: fields.next()?.chars().next()?, start_ticks: fields.nth(18)?.parse().ok()? })
+        let fields: Vec<&str> = text.rsplit_once(") ")?.1.split(' ').collect();
+        // The first one here is field 3 of proc_pid_stat(5).
+        let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+        Some(Stat {
+            state: fields.first()?.chars().next()?,
+            parent: fields.get(1)?.parse().ok()?,
+            flags: number(9)?,
+            threads: number(20)?,
+            start_ticks: number(22)?,
+        })
+    }
+
+    fn is_alive(&self) -> bool {
+        !matches!(self.state, 'Z' | 'X' | 'x') || self.threads > 1
+    }
+
+    /// Whether it is a thread of the kernel (`PF_KTHREAD`).
+    pub(crate) fn is_of_the_kernel(&self) -> bool {
+        self.flags & 0x0020_0000 != 0
     }
 }
 
@@ -178,6 +203,28 @@ mod tests {
         child.wait().unwrap();
         assert_eq!(id.state(), None);
         assert!(!id.signal(Signal::KILL).unwrap());
+    }
+
+    #[test]
+    fn the_fields_of_a_process_are_read_whatever_it_is_called() {
+        let text = |name: &str, state: char, threads: u64, flags: u64| {
+            let rest = format!("{flags} 0 0 0 0 7 8 0 0 20 0 {threads} 0 4242 0 0");
+            format!("17 ({name}) {state} 3 17 17 0 -1 {rest}\n")
+        };
+        let rows = [
+            (text("a", 'S', 1, 0x40_0000), true, false),
+            (text("a) Z 9 (b", 'T', 2, 0x40_0000), true, false),
+            (text("ended", 'Z', 1, 0x40_000c), false, false),
+            // Its first thread has ended, and another one runs.
+            (text("leaderless", 'Z', 2, 0x40_0000), true, false),
+            (text("kthreadd", 'S', 1, 0x20_8040), true, true),
+        ];
+        for (text, is_alive, is_of_the_kernel) in rows {
+            let stat = Stat::read(&text).unwrap();
+            assert_eq!((stat.parent, stat.start_ticks), (3, 4242), "{text}");
+            assert_eq!((stat.is_alive(), stat.is_of_the_kernel()), (is_alive, is_of_the_kernel), "{text}");
+        }
+        assert!(Stat::read("").is_none());
     }
 
     #[test]

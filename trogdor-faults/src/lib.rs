@@ -8,6 +8,7 @@
 
 mod abilities;
 mod addresses;
+mod cgroups;
 mod clock;
 mod error;
 mod fault;
@@ -19,6 +20,8 @@ mod list;
 mod network_partition;
 mod plan;
 mod platform;
+mod process_freeze;
+mod process_kill;
 mod process_stop;
 mod processes;
 mod reaper;
@@ -29,6 +32,7 @@ mod tools;
 use trogdor_core::TaskClass;
 
 pub use abilities::abilities;
+pub use cgroups::{Cgroup, Hierarchy};
 pub use error::FaultError;
 pub use fault::{Fault, FaultStatus, FaultWorker, NodeCondition, StepStatus, Watched, Words, dry_run};
 pub use heal::{Healed, heal, heal_all};
@@ -39,10 +43,17 @@ pub use list::{Listed, list};
 pub use network_partition::{Direction, NETWORK_PARTITION, NetworkPartitionFaultSpec};
 pub use plan::{FaultId, Plan, Site};
 pub use platform::{FaultPlatform, default_state_base, fault_folders};
+pub use process_freeze::{PROCESS_FREEZE, ProcessFreezeFaultSpec};
+pub use process_kill::{PROCESS_KILL, ProcessKillFaultSpec};
 pub use process_stop::{PROCESS_STOP, ProcessStopFaultSpec};
+pub use processes::{JavaProcessMatch, ProcessSelection};
 pub use reaper::{ReaperArgs, reaper};
-pub use steps::{Action, DropPackets, Firewall, InForce, Peer, RunCommand, SendSignal, Step, StopProcess};
+pub use steps::{
+    Action, DropPackets, Firewall, FreezeCgroup, InForce, MakeCgroup, MoveToCgroup, Peer, RunCommand,
+    SendSignal, Step, StopProcess,
+};
 pub use tools::{Answer, Moment, Observer, Tools};
 
 /// The task classes of this crate.
-pub const CATALOG: &[TaskClass] = &[network_partition::CLASS, process_stop::CLASS];
+pub const CATALOG: &[TaskClass] =
+    &[network_partition::CLASS, process_stop::CLASS, process_kill::CLASS, process_freeze::CLASS];

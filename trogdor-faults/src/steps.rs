@@ -2,12 +2,14 @@
 //! undone, and how one sees whether it is in force; it travels through the journal as JSON, so that
 //! any later process (the reaper, a restarted agent, a person at the console) can undo it.
 
+mod cgroup;
 mod command;
 mod firewall;
 mod process;
 
 use serde::{Deserialize, Serialize};
 
+pub use cgroup::{FreezeCgroup, MakeCgroup, MoveToCgroup};
 pub use command::RunCommand;
 pub use firewall::{DropPackets, Firewall, Peer};
 pub use process::{SendSignal, StopProcess};
@@ -92,6 +94,12 @@ steps! {
     SendSignal,
     /// Drops packets from and to peers.
     DropPackets,
+    /// Makes a control group.
+    MakeCgroup,
+    /// Moves a process to another control group.
+    MoveToCgroup,
+    /// Freezes a control group.
+    FreezeCgroup,
     /// Runs a program, and another one to undo what it did: for plug-ins.
     RunCommand,
 }

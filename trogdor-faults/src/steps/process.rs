@@ -1,5 +1,7 @@
 //! Signals to processes.
 
+use std::time::Duration;
+
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
@@ -7,12 +9,13 @@ use super::{Action, InForce};
 use crate::clock;
 use crate::error::FaultError;
 use crate::identity::{ProcessId, Scope};
+use crate::processes::{Hold, signal_name};
 use crate::tools::Tools;
 
 /// How long the kernel may take to show a process as stopped or running.
-const SEEN_AFTER: std::time::Duration = std::time::Duration::from_secs(2);
+const SEEN_AFTER: Duration = Duration::from_secs(2);
 
-/// Stops a process with SIGSTOP until it is resumed with SIGCONT.
+/// Stops a process, all of its threads, with SIGSTOP until it is resumed with SIGCONT.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StopProcess {
@@ -42,35 +45,35 @@ impl Action for StopProcess {
                 self.process.pid, self.name
             )));
         }
-        self.becomes(|state| state != Some('T'), "stop")
+        self.becomes(|hold| hold != Hold::No, "stop")
     }
 
     fn undo(&self, _tools: &Tools) -> Result<(), FaultError> {
+        // Sent in any case: between the signal and what it does nothing can be seen of it.
         if signal(self.process, &self.name, Signal::CONT)? {
-            self.becomes(|state| state == Some('T'), "resume")?;
+            self.becomes(|hold| hold == Hold::No, "resume")?;
         }
         Ok(())
     }
 
     fn look(&self, _tools: &Tools) -> Result<InForce, FaultError> {
-        Ok(if self.process.state() == Some('T') { InForce::Yes } else { InForce::No })
+        Ok(if Hold::of(self.process) == Hold::No { InForce::No } else { InForce::Yes })
     }
 }
 
 impl StopProcess {
-    /// A process that sleeps in the kernel takes the signal when it wakes.
-    fn becomes(&self, is_not_yet: impl Fn(Option<char>) -> bool, what: &str) -> Result<(), FaultError> {
+    fn becomes(&self, is_it: impl Fn(Hold) -> bool, what: &str) -> Result<(), FaultError> {
         let deadline = clock::now() + SEEN_AFTER;
-        while self.process.is_alive() && is_not_yet(self.process.state()) {
+        while self.process.is_alive() && !is_it(Hold::of(self.process)) {
             if clock::now() > deadline {
                 return Err(FaultError::Other(format!(
-                    "process {} ({}) does not {what}: its state is {:?}",
+                    "process {} ({}) does not {what}: its state is {}",
                     self.process.pid,
                     self.name,
-                    self.process.state()
+                    self.process.state().unwrap_or('?')
                 )));
             }
-            clock::pause(std::time::Duration::from_millis(1));
+            clock::pause(Duration::from_millis(1));
         }
         Ok(())
     }
@@ -90,7 +93,7 @@ pub struct SendSignal {
 
 impl Action for SendSignal {
     fn what(&self) -> String {
-        format!("send signal {} to process {} ({})", self.signal, self.process.pid, self.name)
+        format!("send {} to process {} ({})", signal_name(self.signal), self.process.pid, self.name)
     }
 
     fn undo_text(&self) -> Option<String> {

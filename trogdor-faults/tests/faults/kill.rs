@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::firewalls::Has;
 use crate::network_partition;
 use crate::node::{Node, NodeOptions};
+use crate::process_freeze::{self, LAYOUTS};
 use crate::process_stop::{self, jvm};
 use crate::space::{Inmate, Space, until};
 
@@ -63,7 +64,9 @@ fn round(seed: u64, told: &mut Vec<String>) -> anyhow::Result<()> {
     let reaper_dies_at = if harm == Harm::BothDie { Some(random.random_range(0..8)) } else { None };
     told.push(format!("{harm:?}, agent dies at {agent_dies_at:?}, reaper at {reaper_dies_at:?}"));
 
-    let space = Space::new()?;
+    let groups = *LAYOUTS.choose(&mut random).context("no layout")?;
+    told.push(format!("{groups:?}"));
+    let space = Space::with_groups(groups)?;
     let world = World::new(&space)?;
     if random.random_bool(0.5) {
         Has::IptablesNft.only(&space)?;
@@ -152,7 +155,7 @@ fn heal_by_restart(space: &Space, told: &mut Vec<String>) -> anyhow::Result<()> 
 }
 
 /// The reaper of an agent, by its pid on the host.
-fn reaper(node: &Node) -> Option<Pid> {
+pub fn reaper(node: &Node) -> Option<Pid> {
     let agent = node.process().pid();
     let tasks = std::fs::read_dir(format!("/proc/{agent}/task")).ok()?;
     let children = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
@@ -205,6 +208,8 @@ impl World {
         vec![
             process_stop::spec("kafka.Kafka"),
             process_stop::spec("other.Main"),
+            process_freeze::spec("kafka.Kafka"),
+            process_freeze::spec("other.Main"),
             partition("node1"),
             partition("node2"),
         ]

@@ -4,11 +4,15 @@
 //! (`node`) and the helper processes of faults.
 
 mod firewalls;
+mod groups;
 mod kill;
 mod lan;
 mod network_partition;
 mod node;
 mod partition_limits;
+mod process_choice;
+mod process_freeze;
+mod process_kill;
 mod process_stop;
 mod space;
 
@@ -44,6 +48,21 @@ fn main() -> ExitCode {
         partition_limits::all_reasons_against_a_partition_are_told_at_once,
         partition_limits::nodes_on_one_address_are_told_apart_by_ports,
         network_partition::one_partition_cuts_nothing,
+        process_choice::exactly_the_processes_that_meet_all_criteria_are_chosen,
+        process_choice::nobody_found_is_an_error_that_says_who_was_looked_for_and_who_is_there,
+        process_choice::who_undoes_faults_is_never_touched,
+        process_kill::a_signal_is_sent_once_to_those_who_were_there,
+        process_kill::at_an_interval_those_who_were_started_again_are_killed_too,
+        process_kill::a_round_that_finds_nobody_says_so_and_the_next_one_goes_on,
+        process_kill::what_stops_runs_no_more_and_who_is_started_meanwhile_is_noticed,
+        process_kill::who_is_frozen_or_sleeps_in_the_kernel_stops_when_it_wakes,
+        process_kill::who_is_traced_or_somebody_elses_is_left_alone_by_name,
+        process_kill::a_pid_that_was_given_to_somebody_else_is_not_touched,
+        process_freeze::who_is_frozen_does_nothing_and_comes_back_to_where_it_was,
+        process_freeze::a_group_that_exists_is_frozen_with_all_below_it,
+        process_freeze::a_group_with_the_agent_or_nobody_or_that_is_frozen_is_refused,
+        process_freeze::the_reaper_thaws_and_what_others_thaw_is_told,
+        process_freeze::a_later_group_of_the_same_name_is_left_alone,
         kill::whoever_is_killed_the_node_is_clean_afterwards,
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()

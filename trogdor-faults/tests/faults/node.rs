@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use nix::sys::ptrace;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, getpid, kill_process};
 use serde_json::{Value, json};
 use trogdor_core::agent::{Agent, AgentConfig, AgentHandle};
@@ -181,6 +183,10 @@ impl Node {
     }
 
     fn read(&mut self) -> anyhow::Result<Value> {
+        // An agent that hangs, or was frozen by its own fault, says nothing.
+        let patience = Timespec { tv_sec: 60, tv_nsec: 0 };
+        let answered = poll(&mut [PollFd::new(self.answers.get_ref(), PollFlags::IN)], Some(&patience))?;
+        anyhow::ensure!(answered > 0, "the agent does not answer");
         let mut line = String::new();
         self.answers.read_line(&mut line)?;
         serde_json::from_str(&line).with_context(|| format!("the agent answered {line:?}"))
@@ -204,6 +210,7 @@ pub fn helper() -> Option<ExitCode> {
                 runtime.block_on(serve(name, platform, Path::new(state_dir), millis(lease)))
             })
         }
+        ["trace", pid] => trace(pid),
         _ => return None,
     };
     match outcome {
@@ -219,6 +226,14 @@ pub fn helper() -> Option<ExitCode> {
 fn sudo(program: &str, args: &[&str]) -> anyhow::Result<()> {
     nix::unistd::setuid(0.into())?;
     Err(Command::new(program).args(args).exec().into())
+}
+
+/// Holds a process as a debugger does, until its input ends.
+fn trace(pid: &str) -> anyhow::Result<()> {
+    ptrace::seize(nix::unistd::Pid::from_raw(pid.parse()?), ptrace::Options::empty())?;
+    say(&json!("ok"));
+    std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
+    Ok(())
 }
 
 fn millis(text: &str) -> Duration {

@@ -12,12 +12,9 @@ use crate::space::{Inmate, Space, until};
 
 /// A process that looks like a JVM with this main class, and waits.
 pub fn jvm(space: &Space, main: &str) -> anyhow::Result<Inmate> {
-    let java = space.folder().join("java");
-    if !java.exists() {
-        std::fs::copy("/bin/sh", &java)?;
-    }
-    // A shell takes its script for what a JVM takes for options and main class.
-    space.start([&*java.to_string_lossy(), "-c", "read line", main])
+    let java = space.shell_called("java")?;
+    // A shell that waits for commands takes as arguments what a JVM takes for its main class.
+    space.start([&*java, "-s"].into_iter().chain(main.split(' ')))
 }
 
 /// A task that stops processes.
@@ -26,7 +23,8 @@ pub fn spec(name: &str) -> Value {
            "javaProcessName": name})
 }
 
-fn is_stopped(process: &Inmate) -> bool {
+/// Whether it is stopped by a signal.
+pub fn is_stopped(process: &Inmate) -> bool {
     process.state() == Some('T')
 }
 
@@ -44,7 +42,7 @@ pub fn what_was_stopped_is_resumed_and_nothing_else() -> anyhow::Result<()> {
     let status = node.wait_for(worker, "stopped kafka.Kafka")?;
     ensure!(is_stopped(&kafka) && !is_stopped(&other));
     ensure!(status["totalSteps"] == 1 && status["steps"][0]["inForce"] == true, "{status}");
-    ensure!(status["remarks"].to_string().contains("stopped already"), "{status}");
+    ensure!(status["remarks"].to_string().contains("somebody else has stopped it"), "{status}");
 
     // One that starts later under the same name was not stopped, so it is not resumed either.
     let late = jvm(&space, "kafka.Kafka")?;
@@ -87,7 +85,7 @@ pub fn a_fault_outlives_neither_agent_nor_lease() -> anyhow::Result<()> {
 pub fn a_step_that_fails_leaves_nothing_behind() -> anyhow::Result<()> {
     let space = Space::new()?;
     let (mut node, _) = Node::start(&space, &NodeOptions::default())?;
-    let rows = [("nobody.Here", "no Java process"), ("  ", "every Java process")];
+    let rows = [("nobody.Here", "there is no Java process here"), ("  ", "every Java process")];
     for (name, expected) in rows {
         let worker = node.create(&spec(name))?;
         let state = node.wait_done(worker)?;

@@ -3,11 +3,15 @@
 //! with it everything in the space.
 
 use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::groups::{Groups, Sweeper, groups_in};
 
 /// Namespaces of one test. To be dropped after all that runs inside: the kernel ends a process
 /// namespace only when every process in it was waited for.
@@ -17,19 +21,36 @@ pub struct Space {
     unshare: Child,
     first: u32,
     folder: tempfile::TempDir,
+    groups: Option<(Groups, Sweeper)>,
 }
 
 impl Space {
-    /// New namespaces; the loopback device is up.
+    /// New namespaces; the loopback device is up. The cgroups are those of the host.
     pub fn new() -> anyhow::Result<Space> {
-        let unshare = Command::new("unshare")
-            .args(["--net", "--mount", "--pid", "--fork", "--mount-proc", "cat"])
+        Space::made("echo ready; exec cat", None)
+    }
+
+    /// The same, with cgroups of its own.
+    pub fn with_groups(groups: Groups) -> anyhow::Result<Space> {
+        let name = format!("space-{}", uuid::Uuid::new_v4().simple());
+        let sweeper = Sweeper::start(&name)?;
+        Space::made(&groups.enter(&name), Some((groups, sweeper)))
+    }
+
+    fn made(script: &str, groups: Option<(Groups, Sweeper)>) -> anyhow::Result<Space> {
+        let mut unshare = Command::new("unshare")
+            .args(["--net", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c", script])
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .spawn()
             .context("unshare")?;
         let first = child_of(unshare.id()).context("no namespaces; these tests need root")?;
-        let space = Space { unshare, first, folder: tempfile::tempdir()? };
+        let mut line = String::new();
+        if let Some(out) = unshare.stdout.take() {
+            BufReader::new(out).read_line(&mut line)?;
+        }
+        let space = Space { unshare, first, folder: tempfile::tempdir()?, groups };
+        ensure!(line == "ready\n", "no namespaces; these tests need root");
         space.run(["ip", "link", "set", "lo", "up"])?;
         Ok(space)
     }
@@ -46,8 +67,11 @@ impl Space {
 
     /// A command that runs inside.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new("nsenter");
-        command.args(["--target", &self.first.to_string(), "--net", "--mount", "--pid", "--"]).arg(program);
+        let join = self.groups.as_ref().map(|(groups, _)| groups.join(self.first)).unwrap_or_default();
+        let mut command = Command::new("sh");
+        let enter =
+            format!("{join} exec nsenter --target {} --net --mount --pid --cgroup -- \"$@\"", self.first);
+        command.args(["-c", &enter, "sh"]).arg(program);
         command
     }
 
@@ -74,6 +98,16 @@ impl Space {
         Inmate::start(self.command(program).args(argv).stdin(Stdio::piped()).stdout(Stdio::null()))
     }
 
+    /// A shell under another name; gives its path. Copied by a process of its own: what is open for
+    /// writing here is so in each child that is just being started, and cannot be run.
+    pub fn shell_called(&self, name: &str) -> anyhow::Result<String> {
+        let path = self.folder().join(name).to_string_lossy().into_owned();
+        if !Path::new(&path).exists() {
+            self.run(["cp", "/bin/sh", &path])?;
+        }
+        Ok(path)
+    }
+
     /// Everything about the node that a fault may change, as text: rules, queueing disciplines,
     /// devices, mounts, and the state of each process but those of our own program.
     pub fn snapshot(&self) -> anyhow::Result<String> {
@@ -86,7 +120,8 @@ impl Space {
             &["ip", "-o", "link", "show"],
             &["tc", "qdisc", "show"],
             &["cat", "/proc/self/mountinfo"],
-            &["find", "/sys/fs/cgroup", "-name", "trogdor-*"],
+            // Not those of other tests' spaces.
+            &["find", "/sys/fs/cgroup", "-maxdepth", "2", "-name", "trogdor-*"],
         ];
         for argv in shows {
             let shown = self.run(argv.iter().copied())?;
@@ -137,12 +172,17 @@ impl Space {
         if rest.starts_with('Z') {
             return None;
         }
-        Some(format!("{name}) {}\n", if stopped { "stopped" } else { "runs" }))
+        let groups = groups_in(&root)?;
+        Some(format!("{name}) {} in {groups}\n", if stopped { "stopped" } else { "runs" }))
     }
 }
 
 impl Drop for Space {
     fn drop(&mut self) {
+        // Thawed first: by the v1 freezer even a killed process stays until then.
+        if let Some((_, sweeper)) = &mut self.groups {
+            sweeper.sweep();
+        }
         // Its first process ends at the end of its input, and everything inside with it.
         drop(self.unshare.stdin.take());
         let _ = self.unshare.wait();
@@ -161,6 +201,11 @@ impl Inmate {
     pub fn start(command: &mut Command) -> anyhow::Result<Inmate> {
         let nsenter = command.spawn()?;
         let pid = child_of(nsenter.id())?;
+        let exe = |pid: u32| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+        // Until then it is but a copy of `nsenter`.
+        until("the program", || {
+            Ok(exe(pid).is_none_or(|program| Some(program) != exe(nsenter.id())).then_some(()))
+        })?;
         Ok(Inmate { nsenter, pid })
     }
 
@@ -171,15 +216,33 @@ impl Inmate {
 
     /// Its pid, seen from inside.
     pub fn inner_pid(&self) -> anyhow::Result<i32> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("NSpid:")).context("no NSpid")?;
-        Ok(line.split_whitespace().last().context("no pid")?.parse()?)
+        inner_pid(self.pid)
     }
 
     /// The letter of its state; `None` if it is gone.
     pub fn state(&self) -> Option<char> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
-        stat.rsplit_once(") ")?.1.chars().next()
+        state_of(self.pid)
+    }
+
+    /// How much processor time it has used, in clock ticks.
+    pub fn ticks(&self) -> anyhow::Result<u64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
+        let fields: Vec<_> = stat.rsplit_once(") ").context("no state")?.1.split(' ').collect();
+        // The first one is field 3 of proc_pid_stat(5).
+        Ok(fields[14 - 3].parse::<u64>()? + fields[15 - 3].parse::<u64>()?)
+    }
+
+    /// Has it run in circles, if it is a shell that reads commands.
+    pub fn spin(&mut self) -> anyhow::Result<()> {
+        let input = self.nsenter.stdin.as_mut().context("no pipe")?;
+        writeln!(input, "while :; do :; done")?;
+        self.runs()
+    }
+
+    /// Waits until it has used processor time.
+    pub fn runs(&self) -> anyhow::Result<()> {
+        let start = self.ticks()?;
+        until("a process that runs", || Ok((self.ticks()? > start).then_some(())))
     }
 
     /// Sends a signal.
@@ -199,7 +262,8 @@ impl Inmate {
         self.signal(Signal::KILL);
         // `nsenter` stops itself when its child is stopped, and would never tell of its end.
         let _ = kill_process(Pid::from_child(&self.nsenter), Signal::CONT);
-        let _ = self.nsenter.wait();
+        // Bounded: who is frozen ends when its space does.
+        let _ = within(Duration::from_secs(5), "its end", || Ok(self.nsenter.try_wait()?));
     }
 
     /// Waits for its end.
@@ -209,6 +273,11 @@ impl Inmate {
             let _ = kill_process(Pid::from_child(&self.nsenter), Signal::CONT);
             Ok(self.nsenter.try_wait()?)
         })
+    }
+
+    /// This process's end of its standard output.
+    pub fn take_output(&mut self) -> Option<std::process::ChildStdout> {
+        self.nsenter.stdout.take()
     }
 
     /// Its ends of the pipes to this process.
@@ -234,16 +303,45 @@ fn child_of(pid: u32) -> anyhow::Result<u32> {
     })
 }
 
+/// The pid, seen from inside its space, of a process on the host.
+pub fn inner_pid(pid: u32) -> anyhow::Result<i32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:")).context("no NSpid")?;
+    Ok(line.split_whitespace().last().context("no pid")?.parse()?)
+}
+
+/// The letter of the state of a process on the host; `None` if it is gone.
+pub fn state_of(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+/// How much processor time somebody else uses while a process that runs in circles uses a tenth of a
+/// second: what stands still uses none.
+pub fn ticks_beside(runner: &Inmate, other: &Inmate) -> anyhow::Result<u64> {
+    let (start, before) = (runner.ticks()?, other.ticks()?);
+    until("a process that runs", || Ok((runner.ticks()? > start + 10).then_some(())))?;
+    Ok(other.ticks()? - before)
+}
+
 /// Asks again and again, for at most 30 seconds.
-pub fn until<T>(what: &str, mut ask: impl FnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
+pub fn until<T>(what: &str, ask: impl FnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
+    within(Duration::from_secs(30), what, ask)
+}
+
+fn within<T>(
+    limit: Duration,
+    what: &str,
+    mut ask: impl FnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
     #[expect(clippy::disallowed_methods, reason = "other processes live in real time")]
     let (start, pause) = (std::time::Instant::now(), std::thread::sleep);
     loop {
         if let Some(found) = ask()? {
             return Ok(found);
         }
-        ensure!(start.elapsed() < std::time::Duration::from_secs(30), "waited too long for {what}");
-        pause(std::time::Duration::from_millis(2));
+        ensure!(start.elapsed() < limit, "waited too long for {what}");
+        pause(Duration::from_millis(2));
     }
 }
 
