@@ -16,6 +16,7 @@ mod faults_on_kafka;
 mod generators;
 mod interop;
 mod interop_faults;
+mod process_faults;
 mod produce_bench;
 mod rest;
 mod round_trip;
