@@ -2,6 +2,9 @@
 //! test is in namespaces of its own (see the tests of trogdor-faults, whose fixture this is). What the
 //! faults themselves do is tested there.
 
+#[path = "../trogdor-faults/tests/faults/groups.rs"]
+#[allow(dead_code)]
+mod groups;
 #[path = "../trogdor-faults/tests/faults/space.rs"]
 #[allow(dead_code)]
 mod space;

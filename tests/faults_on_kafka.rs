@@ -220,7 +220,7 @@ fn a_leader_that_is_cut_off_costs_time_and_no_record() {
         let fault = lab
             .harm_the_leader(json!({
                 "class": "org.apache.kafka.trogdor.fault.NetworkPartitionFaultSpec",
-                "durationMs": 9000,
+                "durationMs": 20_000,
                 "partitions": [["node1"], ["node2", "node3"]],
             }))
             .await;
@@ -245,7 +245,7 @@ fn a_leader_that_stands_still_beyond_its_session_costs_time_and_no_record() {
         let fault = lab
             .harm_the_leader(json!({
                 "class": "org.apache.kafka.trogdor.fault.ProcessStopFaultSpec",
-                "durationMs": 9000,
+                "durationMs": 20_000,
                 "nodeNames": ["node1"],
                 "javaProcessName": name,
             }))

@@ -107,7 +107,7 @@ impl Stat {
 pub struct Home {
     /// The kernel's id of this boot.
     pub boot: String,
-    /// The network namespace, as `/proc/self/ns/net` names it.
+    /// The network namespace, as `/proc/thread-self/ns/net` names it.
     pub net: String,
     /// The mount namespace.
     pub mnt: String,
@@ -116,13 +116,13 @@ pub struct Home {
 }
 
 impl Home {
-    /// Where this process is.
+    /// Where this thread is: one of an embedded agent may live elsewhere than its process.
     ///
     /// # Errors
     /// `/proc` is not there.
     pub fn own() -> io::Result<Home> {
         let space = |name: &str| -> io::Result<String> {
-            Ok(fs::read_link(format!("/proc/self/ns/{name}"))?.to_string_lossy().into_owned())
+            Ok(fs::read_link(format!("/proc/thread-self/ns/{name}"))?.to_string_lossy().into_owned())
         };
         Ok(Home {
             boot: fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned(),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::groups::{Groups, Sweeper, groups_in};
+use super::groups::{Groups, Sweeper, groups_in};
 
 /// Namespaces of one test. To be dropped after all that runs inside: the kernel ends a process
 /// namespace only when every process in it was waited for.
