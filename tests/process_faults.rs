@@ -6,7 +6,11 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use serde_json::{Value, json};
+use serde_json::json;
+use trogdor_bin::http::{ClientOptions, CoordinatorClient};
+use trogdor_core::api::CoordinatorApi as _;
+use trogdor_core::messages::CreateTaskRequest;
+use trogdor_core::{Spec, TaskId, TaskState};
 use trogdor_lab::{JavaTrogdor, Kafka, free_port};
 
 use crate::support::{Daemon, LIMIT, platform, stderr, stdout, trogdor};
@@ -37,25 +41,28 @@ async fn answers(kafka: &Kafka, patience: Duration) -> bool {
     tokio::task::spawn_blocking(ask).await.unwrap()
 }
 
-async fn client(action: &str, target: &str, more: &[&str]) -> std::process::Output {
-    let args: Vec<_> = ["client", action, "-t", target].iter().chain(more).copied().collect();
-    trogdor(&args).await
-}
-
 /// Asks until a task is as wanted.
-async fn task(target: &str, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-    let asking = async {
+async fn until(coordinator: &CoordinatorClient, id: &str, is_so: impl Fn(&TaskState) -> bool) -> TaskState {
+    let looking = async {
         loop {
-            let shown = client("showTask", target, &["-i", id, "--json"]).await;
-            let state: Value = serde_json::from_str(&stdout(&shown)).unwrap_or_default();
-            let state = state.get("task").cloned().unwrap_or(state);
-            if wanted(&state) {
+            let state = coordinator.task(TaskId::from(id)).await.unwrap();
+            if is_so(&state) {
                 return state;
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            assert!(!state.is_done(), "{state:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(LIMIT, asking).await.expect("it comes to that")
+    tokio::time::timeout(LIMIT, looking).await.expect("it comes to that")
+}
+
+fn stop(name: &str) -> Spec {
+    Spec::from(json!({
+        "class": "org.apache.kafka.trogdor.fault.ProcessStopFaultSpec",
+        "durationMs": 600_000,
+        "nodeNames": ["node0"],
+        "javaProcessName": name,
+    }))
 }
 
 #[tokio::test]
@@ -70,45 +77,35 @@ async fn a_java_coordinator_stops_a_broker_through_our_agent_and_it_comes_back()
     let _agent = Daemon::start("agent", &config, "node0", &["--state-dir", &state_dir]).await;
     let coordinator = java.coordinator(&config, "node0", ports.1).await.unwrap();
     let target = format!("127.0.0.1:{}", ports.1);
+    let client = CoordinatorClient::new(&target, ClientOptions::default());
+    let create = async |id: &str, spec| {
+        client.create_task(CreateTaskRequest { id: TaskId::from(id), spec }).await.unwrap();
+    };
     assert!(answers(&kafka, LIMIT).await);
 
-    let spec = json!({
-        "class": "org.apache.kafka.trogdor.fault.ProcessStopFaultSpec",
-        "durationMs": 600_000,
-        "nodeNames": ["node0"],
-        "javaProcessName": unique,
-    });
-    let created = client("createTask", &target, &["-i", "stop", "-s", &spec.to_string()]).await;
-    assert!(created.status.success(), "{}", stderr(&created));
-    let applied = |state: &Value| {
-        let status = &state["status"];
-        status["node"] == "faulty" && status["totalSteps"] != 0
-    };
-    let state = task(&target, "stop", applied).await;
-    assert_eq!(state["status"]["state"], format!("stopped {unique}"), "{state}");
-    assert_eq!(state["status"]["totalSteps"], 1, "{state}");
+    create("stop", stop(&unique)).await;
+    let applied = |state: &TaskState| state.status()["node"] == "faulty" && state.status()["totalSteps"] != 0;
+    let state = until(&client, "stop", applied).await;
+    assert_eq!(state.status()["state"], format!("stopped {unique}"), "{state:?}");
+    assert_eq!(state.status()["totalSteps"], 1, "{state:?}");
     let states = threads(pid);
     assert!(states.len() > 10 && states.chars().all(|state| state == 'T'), "{states}");
     let used = kafka.usage().unwrap().cpu;
     assert!(!answers(&kafka, Duration::from_secs(1)).await, "a stopped broker answers nobody");
     assert_eq!(kafka.usage().unwrap().cpu, used);
 
-    let stopped = client("stopTask", &target, &["-i", "stop"]).await;
-    assert!(stopped.status.success(), "{}", stderr(&stopped));
-    let state = task(&target, "stop", |state| state["state"] == "DONE").await;
-    assert_eq!(state["error"].as_str().unwrap_or_default(), "", "{state}");
-    assert_eq!(state["status"]["state"], format!("resumed {unique}"), "{state}");
-    assert_eq!(state["status"]["node"], "clean", "{state}");
+    client.stop_task(TaskId::from("stop")).await.unwrap();
+    let state = until(&client, "stop", TaskState::is_done).await;
+    assert_eq!(state.error(), None, "{state:?}");
+    assert_eq!(state.status()["state"], format!("resumed {unique}"), "{state:?}");
+    assert_eq!(state.status()["node"], "clean", "{state:?}");
     assert!(answers(&kafka, LIMIT).await);
     assert_eq!(kafka.pid(), Some(pid));
 
     // A name that nobody has is an error there too.
-    let spec = json!({"class": spec["class"], "durationMs": 600_000, "nodeNames": ["node0"],
-                      "javaProcessName": format!("{unique}/nothing")});
-    let created = client("createTask", &target, &["-i", "none", "-s", &spec.to_string()]).await;
-    assert!(created.status.success(), "{}", stderr(&created));
-    let state = task(&target, "none", |state| state["state"] == "DONE").await;
-    assert!(state["error"].as_str().is_some_and(|error| error.contains("no process has")), "{state}");
+    create("none", stop(&format!("{unique}/nothing"))).await;
+    let state = until(&client, "none", TaskState::is_done).await;
+    assert!(state.error().is_some_and(|error| error.contains("no process has")), "{state:?}");
     coordinator.stop().await.unwrap();
     kafka.stop().await.unwrap();
 }
