@@ -7,7 +7,7 @@
 mod groups;
 #[path = "../trogdor-faults/tests/faults/space.rs"]
 #[allow(dead_code)]
-mod space;
+pub mod space;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;

@@ -12,6 +12,7 @@ mod daemons;
 mod examples;
 mod external_command;
 mod faults;
+mod faults_on_files;
 mod faults_on_kafka;
 mod generators;
 mod interop;

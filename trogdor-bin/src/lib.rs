@@ -46,6 +46,8 @@ enum Command {
     Fault(cli::FaultArgs),
     /// Write a platform file to begin with
     Init(cli::InitArgs),
+    #[command(arg_required_else_help = true)]
+    Faultfs(daemon::FaultFsArgs),
     /// Undo an agent's faults when it is gone: started by agents
     #[command(hide = true)]
     Reaper(daemon::ReaperArgs),
@@ -64,6 +66,10 @@ pub fn main() -> ExitCode {
         return daemon::reaper(args);
     }
     start_log(&command);
+    if let Command::Faultfs(args) = &command {
+        // The same.
+        return daemon::faultfs(args);
+    }
     let catalog = match trogdor::catalog() {
         Ok(catalog) => catalog,
         Err(error) => return fail(&mut out, &error.to_string()),
@@ -94,6 +100,8 @@ fn fail(out: &mut dyn Out, text: &str) -> ExitCode {
 fn start_log(command: &Command) {
     let default = match command {
         Command::Agent(_) | Command::Coordinator(_) => "info",
+        // The library complains of answers to processes that were killed meanwhile.
+        Command::Faultfs(_) => "error,fuser=off,trogdor_faults=info",
         _ => "error",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
@@ -121,6 +129,7 @@ async fn dispatch(command: Command, catalog: Catalog, out: &mut Standard) -> Exi
         Command::Spec(args) => ExitCode::from(cli::spec(args, &catalog, out)),
         Command::Fault(args) => ExitCode::from(cli::fault(&args, &catalog, out)),
         Command::Init(args) => ExitCode::from(cli::init(&args, out)),
+        Command::Faultfs(args) => daemon::faultfs(&args),
         Command::Reaper(args) => daemon::reaper(&args),
     }
 }

@@ -3,6 +3,7 @@
 
 use trogdor_core::{Abilities, Need, NodeName, TaskController, TaskId, Topology};
 
+use crate::faultfs;
 use crate::network_partition;
 use crate::plan::{FaultId, Site};
 use crate::process_freeze;
@@ -19,8 +20,15 @@ pub(crate) const FIREWALL: Need =
 pub(crate) const FREEZER: Need =
     Need { ability: "fault.freezer", takes: "root, and control groups: v2, or the freezer of v1" };
 
-const PROBES: &[Probe] =
-    &[(FIREWALL, network_partition::has_firewall), (FREEZER, |_| process_freeze::has_freezer())];
+/// To mount the fault file system.
+pub(crate) const FUSE: Need =
+    Need { ability: "fault.fuse", takes: "the device /dev/fuse, and root or fusermount3" };
+
+const PROBES: &[Probe] = &[
+    (FIREWALL, network_partition::has_firewall),
+    (FREEZER, |_| process_freeze::has_freezer()),
+    (FUSE, |_| faultfs::unable().is_empty()),
+];
 
 /// Everything of that kind that this node can do. Runs a few commands, each of which has ten seconds.
 pub fn abilities(tools: &Tools) -> Abilities {

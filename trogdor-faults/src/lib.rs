@@ -12,6 +12,9 @@ mod cgroups;
 mod clock;
 mod error;
 mod fault;
+mod faultfs;
+mod file_system;
+mod files_unreadable;
 mod heal;
 mod identity;
 mod journal;
@@ -35,6 +38,12 @@ pub use abilities::abilities;
 pub use cgroups::{Cgroup, Hierarchy};
 pub use error::FaultError;
 pub use fault::{Fault, FaultStatus, FaultWorker, NodeCondition, StepStatus, Watched, Words, dry_run};
+pub use faultfs::{
+    DelayFault, DiskFullFault, ErrorFault, FILE_FAULT, FaultFsArgs, FileFault, Hits, KiboshCorrupt,
+    KiboshDelay, KiboshError, faultfs,
+};
+pub use file_system::{FILE_SYSTEM, FileSystemFaultSpec};
+pub use files_unreadable::{FILES_UNREADABLE, FilesUnreadableFaultSpec};
 pub use heal::{Healed, heal, heal_all};
 pub use identity::{Home, ProcessId, Scope};
 pub use journal::{Header, Record};
@@ -49,11 +58,17 @@ pub use process_stop::{PROCESS_STOP, ProcessStopFaultSpec};
 pub use processes::{JavaProcessMatch, ProcessSelection};
 pub use reaper::{ReaperArgs, reaper};
 pub use steps::{
-    Action, DropPackets, Firewall, FreezeCgroup, InForce, MakeCgroup, MoveToCgroup, Peer, RunCommand,
-    SendSignal, Step, StopProcess,
+    Action, AddFileFault, DropPackets, Firewall, FreezeCgroup, InForce, MakeCgroup, MountFaultFs,
+    MoveToCgroup, Peer, RunCommand, SendSignal, Step, StopProcess,
 };
 pub use tools::{Answer, Moment, Observer, Tools};
 
 /// The task classes of this crate.
-pub const CATALOG: &[TaskClass] =
-    &[network_partition::CLASS, process_stop::CLASS, process_kill::CLASS, process_freeze::CLASS];
+pub const CATALOG: &[TaskClass] = &[
+    network_partition::CLASS,
+    process_stop::CLASS,
+    process_kill::CLASS,
+    process_freeze::CLASS,
+    files_unreadable::CLASS,
+    file_system::CLASS,
+];

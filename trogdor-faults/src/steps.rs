@@ -4,14 +4,19 @@
 
 mod cgroup;
 mod command;
+mod file_fault;
 mod firewall;
+mod mount;
 mod process;
 
 use serde::{Deserialize, Serialize};
 
 pub use cgroup::{FreezeCgroup, MakeCgroup, MoveToCgroup};
 pub use command::RunCommand;
+pub use file_fault::AddFileFault;
+pub(crate) use file_fault::{control, missing};
 pub use firewall::{DropPackets, Firewall, Peer};
+pub use mount::MountFaultFs;
 pub use process::{SendSignal, StopProcess};
 
 use crate::error::FaultError;
@@ -100,6 +105,10 @@ steps! {
     MoveToCgroup,
     /// Freezes a control group.
     FreezeCgroup,
+    /// Adds a fault to the control file of a file system.
+    AddFileFault,
+    /// Mounts the fault file system.
+    MountFaultFs,
     /// Runs a program, and another one to undo what it did: for plug-ins.
     RunCommand,
 }

@@ -11,6 +11,7 @@ mod coordinator;
 mod exec;
 #[cfg(test)]
 mod exec_tests;
+mod faultfs;
 mod life;
 mod listen;
 mod out;
@@ -20,5 +21,6 @@ mod signals;
 
 pub use agent::{AgentArgs, run as agent};
 pub use coordinator::{CoordinatorArgs, run as coordinator};
+pub use faultfs::{FaultFsArgs, run as faultfs};
 pub use listen::ListenArgs;
 pub use reaper::{ReaperArgs, run as reaper};

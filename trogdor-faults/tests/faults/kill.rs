@@ -7,6 +7,7 @@
 //! `FAULT_ROUNDS` sets the number of rounds (60), `FAULT_SEED` the seed of the first (random,
 //! printed); round n has seed + n.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -16,7 +17,9 @@ use rand::{RngExt as _, SeedableRng as _};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
+use crate::file_tasks;
 use crate::firewalls::Has;
+use crate::mounted::Mounted;
 use crate::network_partition;
 use crate::node::{Node, NodeOptions};
 use crate::process_freeze::{self, LAYOUTS};
@@ -88,7 +91,10 @@ fn round(seed: u64, told: &mut Vec<String>) -> anyhow::Result<()> {
         Harm::Nobody => node.shut_down()?,
         Harm::AgentFreezes => {
             node.process().signal(Signal::STOP);
-            until("the reaper after the lease", || Ok(node.journals().is_empty().then_some(())))?;
+            until("the reaper after the lease", || Ok(node.journals().is_empty().then_some(())))
+                .with_context(|| {
+                    std::fs::read_to_string(node.faults_folder().join("reaper.log")).unwrap_or_default()
+                })?;
             node.process().signal(Signal::CONT);
             // What it had not begun before, it begins now.
             for worker in 1..=specs.len() as i64 {
@@ -119,6 +125,7 @@ fn round(seed: u64, told: &mut Vec<String>) -> anyhow::Result<()> {
         }
     }
     let after = space.snapshot()?;
+    ensure!(world.files.faults()? == json!([]), "{}", world.files.faults()?);
     drop(world);
     ensure!(before == after, "the node is not as before:\n{}", difference(&before, &after));
     Ok(())
@@ -180,6 +187,9 @@ fn difference(before: &str, after: &str) -> String {
 /// What a user has on the node before any fault comes.
 struct World {
     _processes: Vec<Inmate>,
+    /// A file system of the user's own.
+    files: Mounted,
+    folder: PathBuf,
 }
 
 impl World {
@@ -199,12 +209,16 @@ impl World {
         for script in scripts {
             space.run(["sh", "-ec", script])?;
         }
-        Ok(World { _processes: processes.into_iter().collect::<Result<_, _>>()? })
+        let _processes = processes.into_iter().collect::<Result<_, _>>()?;
+        std::fs::create_dir(space.folder().join("data"))?;
+        let files = Mounted::new(space, "mount", "shown")?;
+        Ok(World { _processes, files, folder: space.folder().to_owned() })
     }
 
     /// The faults to choose from.
     fn menu(&self) -> Vec<Value> {
         let partition = |peer: &str| network_partition::spec(json!([["node0"], [peer]]));
+        let data = self.folder.join("data");
         vec![
             process_stop::spec("kafka.Kafka"),
             process_stop::spec("other.Main"),
@@ -212,6 +226,8 @@ impl World {
             process_freeze::spec("other.Main"),
             partition("node1"),
             partition("node2"),
+            file_tasks::unreadable(&self.files.point, "/x"),
+            file_tasks::mounting(&data, &data),
         ]
     }
 }

@@ -3,13 +3,17 @@
 //! mounts or the processes of the host. Needs root. This program is also what runs inside: an agent
 //! (`node`) and the helper processes of faults.
 
+mod file_faults;
+mod file_tasks;
 mod firewalls;
 mod groups;
 mod kill;
 mod lan;
+mod mounted;
 mod network_partition;
 mod node;
 mod partition_limits;
+mod passthrough;
 mod process_choice;
 mod process_freeze;
 mod process_kill;
@@ -63,6 +67,20 @@ fn main() -> ExitCode {
         process_freeze::a_group_with_the_agent_or_nobody_or_that_is_frozen_is_refused,
         process_freeze::the_reaper_thaws_and_what_others_thaw_is_told,
         process_freeze::a_later_group_of_the_same_name_is_left_alone,
+        passthrough::random_operations_give_what_the_bare_directory_gives,
+        passthrough::owners_and_rights_are_those_of_the_caller,
+        passthrough::a_directory_can_be_shown_at_its_own_place,
+        file_faults::every_operation_fails_as_told_on_open_and_new_files_and_only_it,
+        file_faults::errors_come_as_often_as_told_and_are_the_same_for_a_seed,
+        file_faults::delays_last_as_told_hold_up_nobody_else_and_end_when_taken_back,
+        file_faults::a_disk_fills_up_shows_it_and_has_room_again_when_something_goes,
+        file_faults::kiboshs_faults_do_what_they_do_there,
+        file_faults::the_control_file_refuses_what_it_does_not_understand_and_keeps_what_was_there,
+        file_tasks::two_tasks_with_the_same_fault_do_not_break_each_other,
+        file_tasks::a_control_file_that_is_missing_or_goes_away_is_told_and_does_no_harm,
+        file_tasks::a_file_system_is_mounted_for_as_long_as_the_task_runs,
+        file_tasks::a_file_system_is_unmounted_whoever_dies,
+        file_tasks::what_cannot_be_mounted_is_refused_with_all_reasons,
         kill::whoever_is_killed_the_node_is_clean_afterwards,
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()

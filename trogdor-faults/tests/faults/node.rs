@@ -18,7 +18,7 @@ use trogdor_core::agent::{Agent, AgentConfig, AgentHandle};
 use trogdor_core::api::{AgentApi as _, StartRule};
 use trogdor_core::messages::CreateWorkerRequest;
 use trogdor_core::{Catalog, Extensions, NodeName, SystemClock, TaskId, Topology, WorkerId};
-use trogdor_faults::{FaultPlatform, ReaperArgs, Tools};
+use trogdor_faults::{FaultFsArgs, FaultPlatform, ReaperArgs, Tools};
 
 use crate::space::{Inmate, Space, until};
 
@@ -203,6 +203,12 @@ pub fn helper() -> Option<ExitCode> {
         ["reaper", folder, "--lease-ms", lease] => {
             let args = ReaperArgs { folder: folder.into(), lease: millis(lease) };
             trogdor_faults::reaper(&args, &tools(REAPER_DIES_AT)).map_err(anyhow::Error::from)
+        }
+        ["faultfs", ref helper @ .., "--name", name, "--", mount, target] => {
+            let (name, is_helper) = (Some(name.to_owned()), helper == ["--helper"]);
+            let (mount, target) = (mount.into(), target.into());
+            trogdor_faults::faultfs(&FaultFsArgs { mount, target, is_helper, name })
+                .map_err(anyhow::Error::from)
         }
         ["node", name, platform, state_dir, lease] => {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
