@@ -36,6 +36,13 @@ async fn a_custom_workload_is_a_plug_in() {
 }
 
 #[tokio::test]
+async fn a_custom_fault_is_a_plug_in() {
+    let printed = example("custom_fault").await;
+    assert!(printed.starts_with("take FOLDER/server.keystore away: mv "), "{printed}");
+    assert!(printed.ends_with("and back again: secret\n"), "{printed}");
+}
+
+#[tokio::test]
 async fn a_partition_heals_and_no_record_is_lost() {
     let printed = example("partition_and_heal").await;
     assert!(printed.contains("5000 records came back") && printed.ends_with("in sync\n"), "{printed}");
