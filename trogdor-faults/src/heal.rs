@@ -3,15 +3,16 @@
 //! the reaper, a person at the console.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::clock;
 use crate::error::FaultError;
 use crate::identity::{Home, Scope, somebody_in};
 use crate::journal::{Journal, Record, journals};
 use crate::steps::{InForce, Step};
 use crate::tools::{Moment, Tools};
 
-/// How long to wait for a command of somebody else that is under way; commands have ten seconds.
+/// How long to wait, in all, for commands of somebody else that are under way; they have ten seconds.
 const LOCK_PATIENCE: Duration = Duration::from_secs(15);
 
 /// What came of healing one fault.
@@ -37,13 +38,20 @@ impl Healed {
 /// # Errors
 /// The directory cannot be read. What cannot be healed is in the result.
 pub fn heal_all(dir: &Path, tools: &Tools) -> Result<Vec<Healed>, FaultError> {
-    Ok(journals(dir)?.iter().filter_map(|path| heal(path, tools)).collect())
+    let deadline = clock::now() + LOCK_PATIENCE;
+    Ok(journals(dir)?.iter().filter_map(|path| heal_until(deadline, path, tools)).collect())
 }
 
 /// Heals one fault; `None` if somebody else has done it.
 pub fn heal(path: &Path, tools: &Tools) -> Option<Healed> {
+    heal_until(clock::now() + LOCK_PATIENCE, path, tools)
+}
+
+/// The same, waiting for others no longer than until then.
+fn heal_until(deadline: Instant, path: &Path, tools: &Tools) -> Option<Healed> {
+    let patience = deadline.saturating_duration_since(clock::now());
     let outcome = Journal::open(path).and_then(|journal| match journal {
-        Some(journal) => heal_open(&journal, tools),
+        Some(journal) => heal_open(&journal, patience, tools),
         None => Ok(None),
     });
     outcome.unwrap_or_else(|error| {
@@ -51,10 +59,10 @@ pub fn heal(path: &Path, tools: &Tools) -> Option<Healed> {
     })
 }
 
-fn heal_open(journal: &Journal, tools: &Tools) -> Result<Option<Healed>, FaultError> {
+fn heal_open(journal: &Journal, patience: Duration, tools: &Tools) -> Result<Option<Healed>, FaultError> {
     // Whoever still holds it is frozen, or its command is beyond its limit: undoing is right all the
     // same, and an agent that wakes later finds its journal gone and undoes its last step itself.
-    let held = journal.lock(LOCK_PATIENCE)?;
+    let held = journal.lock(patience)?;
     if !journal.is_linked() {
         return Ok(None);
     }
