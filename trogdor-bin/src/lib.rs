@@ -51,6 +51,9 @@ enum Command {
     /// Undo an agent's faults when it is gone: started by agents
     #[command(hide = true)]
     Reaper(daemon::ReaperArgs),
+    /// Delay packets for a fault: started by agents
+    #[command(hide = true)]
+    PacketPath(daemon::PacketPathArgs),
 }
 
 /// Runs the program with the process's arguments.
@@ -61,9 +64,11 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli.command,
         Err(error) => return ExitCode::from(cli::report_usage(&argv, &error, &mut out)),
     };
-    if let Command::Reaper(args) = &command {
-        // Blocks its signals before there is any other thread.
-        return daemon::reaper(args);
+    // Both block their signals before there is any other thread.
+    match &command {
+        Command::Reaper(args) => return daemon::reaper(args),
+        Command::PacketPath(args) => return daemon::packet_path(args),
+        _ => {}
     }
     start_log(&command);
     if let Command::Faultfs(args) = &command {
@@ -131,5 +136,6 @@ async fn dispatch(command: Command, catalog: Catalog, out: &mut Standard) -> Exi
         Command::Init(args) => ExitCode::from(cli::init(&args, out)),
         Command::Faultfs(args) => daemon::faultfs(&args),
         Command::Reaper(args) => daemon::reaper(&args),
+        Command::PacketPath(args) => daemon::packet_path(&args),
     }
 }

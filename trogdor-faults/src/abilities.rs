@@ -3,6 +3,7 @@
 
 use trogdor_core::{Abilities, Need, NodeName, TaskController, TaskId, Topology};
 
+use crate::degraded_network;
 use crate::faultfs;
 use crate::network_partition;
 use crate::plan::{FaultId, Site};
@@ -36,6 +37,7 @@ pub fn abilities(tools: &Tools) -> Abilities {
         (FaultId::placeholder(), TaskId::default(), NodeName::from("node"), Topology::default());
     let site = Site { id: &id, task: &task, node: &node, topology: &topology, tools };
     let able = PROBES.iter().filter(|(_, probe)| probe(&site)).map(|(need, _)| need.ability.to_owned());
+    let able = able.chain(degraded_network::abilities(tools).into_iter().map(|need| need.ability.to_owned()));
     // The first one says that this agent knows its node, even if there is nothing else.
     Abilities(able.chain(["fault.journal".to_owned()]).collect())
 }

@@ -10,6 +10,8 @@ mod abilities;
 mod addresses;
 mod cgroups;
 mod clock;
+mod degraded_network;
+mod devices;
 mod error;
 mod fault;
 mod faultfs;
@@ -20,7 +22,12 @@ mod identity;
 mod journal;
 mod keeper;
 mod list;
+mod netlink;
 mod network_partition;
+mod nf_tables;
+mod packet_filter;
+mod packet_path;
+mod packet_table;
 mod plan;
 mod platform;
 mod process_freeze;
@@ -29,13 +36,16 @@ mod process_stop;
 mod processes;
 mod reaper;
 mod reaper_link;
+mod rehearsal;
 mod steps;
 mod tools;
+mod traffic_control;
 
 use trogdor_core::TaskClass;
 
 pub use abilities::abilities;
 pub use cgroups::{Cgroup, Hierarchy};
+pub use degraded_network::{DEGRADED_NETWORK, DegradedNetworkFaultSpec, NodeDegradeSpec};
 pub use error::FaultError;
 pub use fault::{Fault, FaultStatus, FaultWorker, NodeCondition, StepStatus, Watched, Words, dry_run};
 pub use faultfs::{
@@ -50,6 +60,7 @@ pub use journal::{Header, Record};
 pub use keeper::{ActiveFault, DEFAULT_LEASE, FAULTS_FOLDER, Failed, Irrevocable, Keeper};
 pub use list::{Listed, list};
 pub use network_partition::{Direction, NETWORK_PARTITION, NetworkPartitionFaultSpec};
+pub use packet_path::{PacketPathArgs, packet_path};
 pub use plan::{FaultId, Plan, Site};
 pub use platform::{FaultPlatform, default_state_base, fault_folders};
 pub use process_freeze::{PROCESS_FREEZE, ProcessFreezeFaultSpec};
@@ -58,13 +69,16 @@ pub use process_stop::{PROCESS_STOP, ProcessStopFaultSpec};
 pub use processes::{JavaProcessMatch, ProcessSelection};
 pub use reaper::{ReaperArgs, reaper};
 pub use steps::{
-    Action, AddFileFault, DropPackets, Firewall, FreezeCgroup, InForce, MakeCgroup, MountFaultFs,
-    MoveToCgroup, Peer, RunCommand, SendSignal, Step, StopProcess,
+    Action, AddFileFault, AdmitCopies, DivertPackets, DropPackets, Firewall, FreezeCgroup, InForce,
+    MakeCgroup, MakeMirror, MakePacketTable, MakeQueueDevice, MountFaultFs, MoveToCgroup, Peer, RunCommand,
+    SendSignal, SetRootQueue, StartPacketPath, Step, StopProcess,
 };
 pub use tools::{Answer, Moment, Observer, Tools};
+pub use traffic_control::Side;
 
 /// The task classes of this crate.
 pub const CATALOG: &[TaskClass] = &[
+    degraded_network::CLASS,
     network_partition::CLASS,
     process_stop::CLASS,
     process_kill::CLASS,

@@ -1,5 +1,6 @@
 //! Plans: what a fault would do to a node, step by step, as a value that prints.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use trogdor_core::{NodeName, TaskId, Topology};
@@ -49,6 +50,18 @@ pub struct Site<'a> {
     pub topology: &'a Topology,
     /// The means. A plan may look at the node, but changes nothing.
     pub tools: &'a Tools,
+}
+
+impl Site<'_> {
+    /// The ports of all agents and coordinators: no fault of the network touches them, so that it can
+    /// be ended.
+    pub fn control_ports(&self) -> BTreeSet<u16> {
+        self.topology
+            .nodes()
+            .flat_map(|node| [node.agent_port(), node.coordinator_port()])
+            .flatten()
+            .collect()
+    }
 }
 
 /// What a fault does to a node: steps in their order. Undone in reverse.

@@ -4,20 +4,27 @@
 
 mod cgroup;
 mod command;
+mod copies;
 mod file_fault;
 mod firewall;
 mod mount;
+mod packets;
 mod process;
+mod shaping;
 
 use serde::{Deserialize, Serialize};
 
 pub use cgroup::{FreezeCgroup, MakeCgroup, MoveToCgroup};
 pub use command::RunCommand;
+pub use copies::{AdmitCopies, MakeMirror};
 pub use file_fault::AddFileFault;
 pub(crate) use file_fault::{control, missing};
 pub use firewall::{DropPackets, Firewall, Peer};
 pub use mount::MountFaultFs;
+pub(crate) use packets::queues_in_use;
+pub use packets::{MakePacketTable, StartPacketPath};
 pub use process::{SendSignal, StopProcess};
+pub use shaping::{DivertPackets, MakeQueueDevice, SetRootQueue};
 
 use crate::error::FaultError;
 use crate::identity::Scope;
@@ -109,6 +116,20 @@ steps! {
     AddFileFault,
     /// Mounts the fault file system.
     MountFaultFs,
+    /// Makes a device with a queue of ours.
+    MakeQueueDevice,
+    /// Sends packets of a device through it.
+    DivertPackets,
+    /// Makes a pair of devices that turns packets back.
+    MakeMirror,
+    /// Lets a device take what comes back.
+    AdmitCopies,
+    /// Puts a queue at the root of a device that has none of its own.
+    SetRootQueue,
+    /// Starts the process that delays packets.
+    StartPacketPath,
+    /// Queues or loses arriving packets.
+    MakePacketTable,
     /// Runs a program, and another one to undo what it did: for plug-ins.
     RunCommand,
 }

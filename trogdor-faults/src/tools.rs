@@ -286,6 +286,15 @@ fn ending(text: &str) -> String {
     }
 }
 
+/// Whether this process may change the network (CAP_NET_ADMIN).
+pub(crate) fn may_administer_network() -> bool {
+    const NET_ADMIN: u32 = 12;
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    effective.is_some_and(|bits| bits & (1 << NET_ADMIN) != 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,7 +19,7 @@ pub(super) fn plan(spec: &NetworkPartitionFaultSpec, site: &Site<'_>) -> Result<
         let remarks = vec!["there is no other partition, so nothing is cut".to_owned()];
         return Ok(Plan { steps: Vec::new(), remarks });
     }
-    let open = control_ports(site);
+    let open = site.control_ports();
     let ports: BTreeSet<u16> = spec.ports.iter().copied().collect();
     if !ports.is_empty() && ports.is_subset(&open) {
         reasons.push(format!("nothing to cut: port {} belongs to Trogdor's daemons", numbers(&ports)));
@@ -152,11 +152,6 @@ fn peers(
         peers.push(Peer { node: node.name.clone(), addresses, arriving, leaving });
     }
     peers
-}
-
-/// The ports of all daemons that the platform file knows.
-fn control_ports(site: &Site<'_>) -> BTreeSet<u16> {
-    site.topology.nodes().flat_map(|node| [node.agent_port(), node.coordinator_port()]).flatten().collect()
 }
 
 fn numbers(ports: &BTreeSet<u16>) -> String {

@@ -17,6 +17,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
+use crate::degraded_network;
 use crate::file_tasks;
 use crate::firewalls::Has;
 use crate::mounted::Mounted;
@@ -178,7 +179,8 @@ fn journals_in(folder: &std::path::Path) -> usize {
     entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "journal")).count()
 }
 
-fn difference(before: &str, after: &str) -> String {
+/// The lines that two snapshots do not share.
+pub fn difference(before: &str, after: &str) -> String {
     let lost = before.lines().filter(|line| !after.lines().any(|other| other == *line));
     let new = after.lines().filter(|line| !before.lines().any(|other| other == *line));
     lost.map(|line| format!("- {line}\n")).chain(new.map(|line| format!("+ {line}\n"))).collect()
@@ -217,6 +219,7 @@ impl World {
 
     /// The faults to choose from.
     fn menu(&self) -> Vec<Value> {
+        let degraded = |what| degraded_network::spec("user0", what);
         let partition = |peer: &str| network_partition::spec(json!([["node0"], [peer]]));
         let data = self.folder.join("data");
         vec![
@@ -228,6 +231,9 @@ impl World {
             partition("node2"),
             file_tasks::unreadable(&self.files.point, "/x"),
             file_tasks::mounting(&data, &data),
+            degraded(json!({"rateLimitKbit": 800})),
+            degraded(json!({"latencyMs": 20, "lossPercent": 1.0})),
+            degraded(json!({"duplicatePercent": 3.0, "latencyMs": 5, "rateLimitKbit": 9000})),
         ]
     }
 }

@@ -3,6 +3,7 @@
 //! mounts or the processes of the host. Needs root. This program is also what runs inside: an agent
 //! (`node`) and the helper processes of faults.
 
+mod degraded_network;
 mod file_faults;
 mod file_tasks;
 mod firewalls;
@@ -19,6 +20,7 @@ mod process_freeze;
 mod process_kill;
 mod process_stop;
 mod space;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -38,6 +40,16 @@ fn main() -> ExitCode {
         return code;
     }
     let trials = trials![
+        degraded_network::a_rate_limit_holds_and_leaves_the_users_queues_alone,
+        degraded_network::of_two_rate_limits_the_lower_one_holds_whoever_ends_first,
+        degraded_network::without_a_hook_the_limit_is_at_the_root_unless_the_user_has_something_there,
+        degraded_network::packets_are_as_late_as_was_said_and_connections_stay_fast,
+        degraded_network::two_delays_add_up_and_end_one_by_one,
+        degraded_network::losses_copies_and_overtakers_are_as_many_as_was_said,
+        degraded_network::the_ports_of_trogdor_are_spared,
+        degraded_network::packets_pass_when_the_packet_path_is_killed,
+        degraded_network::nothing_asked_is_nothing_done,
+        degraded_network::what_cannot_be_done_is_refused_with_all_reasons,
         process_stop::what_was_stopped_is_resumed_and_nothing_else,
         process_stop::a_fault_outlives_neither_agent_nor_lease,
         process_stop::a_step_that_fails_leaves_nothing_behind,

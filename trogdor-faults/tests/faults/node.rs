@@ -18,7 +18,7 @@ use trogdor_core::agent::{Agent, AgentConfig, AgentHandle};
 use trogdor_core::api::{AgentApi as _, StartRule};
 use trogdor_core::messages::CreateWorkerRequest;
 use trogdor_core::{Catalog, Extensions, NodeName, SystemClock, TaskId, Topology, WorkerId};
-use trogdor_faults::{FaultFsArgs, FaultPlatform, ReaperArgs, Tools};
+use trogdor_faults::{FaultFsArgs, FaultPlatform, PacketPathArgs, ReaperArgs, Tools};
 
 use crate::space::{Inmate, Space, until};
 
@@ -210,6 +210,19 @@ pub fn helper() -> Option<ExitCode> {
             trogdor_faults::faultfs(&FaultFsArgs { mount, target, is_helper, name })
                 .map_err(anyhow::Error::from)
         }
+        [
+            "packet-path",
+            "--fault",
+            fault,
+            "--queue",
+            queue,
+            "--latency-us",
+            latency,
+            "--jitter-us",
+            jitter,
+            "--reorder-ppm",
+            reorder,
+        ] => packet_path(fault, queue, latency, jitter, reorder),
         ["node", name, platform, state_dir, lease] => {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
             runtime.map_err(anyhow::Error::from).and_then(|runtime| {
@@ -240,6 +253,17 @@ fn trace(pid: &str) -> anyhow::Result<()> {
     say(&json!("ok"));
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
     Ok(())
+}
+
+fn packet_path(fault: &str, queue: &str, latency: &str, jitter: &str, reorder: &str) -> anyhow::Result<()> {
+    let args = PacketPathArgs {
+        fault: fault.to_owned(),
+        queue: queue.parse()?,
+        latency_us: latency.parse()?,
+        jitter_us: jitter.parse()?,
+        reorder_ppm: reorder.parse()?,
+    };
+    Ok(trogdor_faults::packet_path(&args)?)
 }
 
 fn millis(text: &str) -> Duration {
