@@ -104,13 +104,13 @@ impl Lab {
     /// Each record is on the disk before it is acknowledged: then a slow disk is a slow broker.
     async fn slow_disk(&mut self) {
         let usual = self.produce("slow", 50).await;
-        let fault = self.fault(json!([{"type": "delay", "operations": ["fsync"], "delayMs": 1000}])).await;
+        let fault = self.fault(json!([{"type": "delay", "operations": ["fsync"], "delayMs": 500}])).await;
         let slow = self.produce("slow", 50).await;
-        assert!(usual["serviceTime"]["p50Us"].as_u64() < Some(1_000_000), "{usual}");
-        assert!(slow["serviceTime"]["minUs"].as_u64() >= Some(1_000_000), "{slow}");
+        assert!(usual["serviceTime"]["p50Us"].as_u64() < Some(500_000), "{usual}");
+        assert!(slow["serviceTime"]["minUs"].as_u64() >= Some(500_000), "{slow}");
         self.heal(fault).await;
         let after = self.produce("slow", 50).await;
-        assert!(after["serviceTime"]["p50Us"].as_u64() < Some(1_000_000), "{after}");
+        assert!(after["serviceTime"]["p50Us"].as_u64() < Some(500_000), "{after}");
         self.all_there("slow", 150).await;
     }
 
@@ -119,7 +119,7 @@ impl Lab {
         self.produce("full", RECORDS).await;
         let fault = self.fault(json!([{"type": "diskFull", "bytes": 1_000_000}])).await;
         let spec = self.producing("full", 10_000);
-        let output = trogdor(&["run", "--json", &with(spec, json!({"durationMs": 10_000}))]).await;
+        let output = trogdor(&["run", "--json", &with(spec, impatient())]).await;
         assert_ne!(output.status.code(), Some(0), "{}", stdout(&output));
         // Its log has no place to tell why, either.
         self.broker_ends("").await;
@@ -159,9 +159,7 @@ impl Lab {
             .fault(json!([{"type": "error", "operations": ["write"], "prefix": prefix, "suffix": ".log",
                            "error": "EIO", "count": 1}]))
             .await;
-        let output =
-            trogdor(&["run", "--json", &with(self.producing("torn", 100), json!({"durationMs": 8_000}))])
-                .await;
+        let output = trogdor(&["run", "--json", &with(self.producing("torn", 100), impatient())]).await;
         assert_ne!(output.status.code(), Some(0), "{}", stdout(&output));
         self.broker_ends("Input/output error").await;
         self.heal(fault).await;
@@ -241,7 +239,7 @@ impl Lab {
     fn producing(&self, topic: &str, records: u64) -> Value {
         json!({"class": "org.apache.kafka.trogdor.workload.ProduceBenchSpec", "durationMs": 60_000,
                "producerNode": "node0", "bootstrapServers": self.kafka.bootstrap(),
-               "producerConf": {"acks": "all", "delivery.timeout.ms": "5000", "request.timeout.ms": "3000"},
+               "producerConf": {"acks": "all"},
                "targetMessagesPerSec": 1000, "maxMessages": records,
                "activeTopics": {topic: {"numPartitions": 1, "replicationFactor": 1,
                                         "configs": {"flush.messages": "1"}}}})
@@ -263,6 +261,12 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
         }
     };
     tokio::time::timeout(LIMIT, asking).await.unwrap_or_else(|_| panic!("waited too long for {what}"));
+}
+
+/// For runs whose broker dies.
+fn impatient() -> Value {
+    let conf = json!({"acks": "all", "delivery.timeout.ms": "5000", "request.timeout.ms": "3000"});
+    json!({"durationMs": 10_000, "producerConf": conf})
 }
 
 fn with(mut spec: Value, more: Value) -> String {
