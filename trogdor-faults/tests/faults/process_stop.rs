@@ -14,7 +14,11 @@ use crate::space::{Inmate, Space, until};
 pub fn jvm(space: &Space, main: &str) -> anyhow::Result<Inmate> {
     let java = space.shell_called("java")?;
     // A shell that waits for commands takes as arguments what a JVM takes for its main class.
-    space.start([&*java, "-s"].into_iter().chain(main.split(' ')))
+    let process = space.start([&*java, "-s"].into_iter().chain(main.split(' ')))?;
+    // A signal that came before it is that program would hit somebody else.
+    let exe = format!("/proc/{}/exe", process.pid());
+    until("the program", || Ok(std::fs::read_link(&exe)?.ends_with("java").then_some(())))?;
+    Ok(process)
 }
 
 /// A task that stops processes.
