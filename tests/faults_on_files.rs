@@ -8,11 +8,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use trogdor_bin::http::{AgentClient, ClientOptions};
-use trogdor_core::api::{AgentApi as _, StartRule};
-use trogdor_core::messages::CreateWorkerRequest;
+use trogdor_bin::http::{AgentClient, ClientOptions, CoordinatorClient};
+use trogdor_core::api::{AgentApi as _, CoordinatorApi as _, StartRule};
+use trogdor_core::messages::{CreateTaskRequest, CreateWorkerRequest};
 use trogdor_core::{Spec, TaskId, WorkerId, WorkerState};
-use trogdor_lab::Kafka;
+use trogdor_lab::{JavaTrogdor, Kafka, free_port};
 
 use crate::faults::space::{Inmate, Space};
 use crate::support::{Daemon, LIMIT, TROGDOR, platform, stderr, stdout, trogdor};
@@ -71,12 +71,14 @@ struct Lab {
     agent: AgentClient,
     mount: PathBuf,
     last: i64,
-    _daemon: Daemon,
-    _folder: tempfile::TempDir,
+    daemon: Daemon,
+    folder: tempfile::TempDir,
 }
 
 async fn inside(mount: PathBuf) {
     let mut lab = Lab::new(mount).await;
+    // First, for a Java coordinator cannot read what an agent says of a class that Java has not.
+    lab.unreadable_through_a_java_coordinator().await;
     lab.slow_disk().await;
     lab.full_disk().await;
     lab.unreadable_files().await;
@@ -98,7 +100,7 @@ impl Lab {
         )
         .await;
         let agent = AgentClient::new(&daemon.target(), ClientOptions::default());
-        Lab { kafka, agent, mount, last: 0, _daemon: daemon, _folder: folder }
+        Lab { kafka, agent, mount, last: 0, daemon, folder }
     }
 
     /// Each record is on the disk before it is acknowledged: then a slow disk is a slow broker.
@@ -149,6 +151,39 @@ impl Lab {
         assert!(log.contains("broken-0") && log.contains("java.io.IOException: Input/output error"), "{log}");
         self.heal(fault).await;
         self.all_there("broken", RECORDS).await;
+    }
+
+    /// The same class, asked for by the original's coordinator; the file is read by this test.
+    async fn unreadable_through_a_java_coordinator(&self) {
+        let port = free_port().unwrap();
+        let agent = self.daemon.port;
+        let config = platform(self.folder.path(), &[("node0", Some(agent), Some(port))]);
+        let java = JavaTrogdor::fetch().await.unwrap().coordinator(&config, "node0", port).await.unwrap();
+        let coordinator = CoordinatorClient::new(&format!("127.0.0.1:{port}"), ClientOptions::default());
+        let file = self.mount.join("plain");
+        std::fs::write(&file, "text").unwrap();
+
+        let id = TaskId::from("unreadable");
+        let spec = json!({"class": FILES_UNREADABLE, "durationMs": 600_000, "nodeNames": ["node0"],
+                          "mountPath": self.mount, "prefix": "/plain", "errorCode": 5});
+        let request = CreateTaskRequest { id: id.clone(), spec: Spec::from(spec) };
+        coordinator.create_task(request).await.unwrap();
+        let state = async || coordinator.task(id.clone()).await.unwrap();
+        until("the fault", async || {
+            let state = state().await;
+            assert!(!state.is_done(), "{state:?}");
+            state.status()["state"] == "Added fault unreadable"
+        })
+        .await;
+        assert_eq!(std::fs::read(&file).unwrap_err().raw_os_error(), Some(5));
+
+        coordinator.stop_task(id.clone()).await.unwrap();
+        until("the end of the task", async || state().await.is_done()).await;
+        let done = state().await;
+        assert_eq!(done.error(), None, "{done:?}");
+        assert_eq!(done.status()["state"], "Removed fault unreadable", "{done:?}");
+        assert_eq!(std::fs::read(&file).unwrap(), b"text");
+        java.stop().await.unwrap();
     }
 
     /// One write that fails is enough.

@@ -23,16 +23,27 @@ const BRIEFLY: Duration = Duration::from_secs(1);
 
 #[test]
 fn a_java_coordinator_partitions_our_nodes() {
-    let network = Network::new(3).unwrap();
-    let test = || {
-        // The Java coordinator is started by this runtime's threads, and so it is where clients are.
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        runtime.unwrap().block_on(partition(&network));
-    };
-    network.client().inside(test).unwrap();
+    on_three_nodes(async |network, coordinator| partition(network, coordinator).await);
 }
 
-async fn partition(network: &Network) {
+#[test]
+fn a_java_coordinator_slows_one_of_our_nodes_down() {
+    on_three_nodes(async |network, coordinator| slow_down(network, coordinator).await);
+}
+
+/// Runs a test where the clients of a network are, with one of our agents on each of its three nodes and a Java
+/// coordinator.
+fn on_three_nodes(test: impl AsyncFn(&Network, &CoordinatorClient) + Sync) {
+    let network = Network::new(3).unwrap();
+    let there = || {
+        // The Java coordinator is started by this runtime's threads, and so it is where clients are.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        runtime.unwrap().block_on(with_daemons(&network, &test));
+    };
+    network.client().inside(there).unwrap();
+}
+
+async fn with_daemons(network: &Network, test: impl AsyncFn(&Network, &CoordinatorClient)) {
     let java = JavaTrogdor::fetch().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let config = platform(folder.path(), network);
@@ -45,8 +56,49 @@ async fn partition(network: &Network) {
     }
     let java = java.coordinator(&config, "client", COORDINATOR).await.unwrap();
     let target = format!("{}:{COORDINATOR}", network.client_address());
-    let coordinator = CoordinatorClient::new(&target, ClientOptions::default());
     let _listeners = listeners(network);
+    test(network, &CoordinatorClient::new(&target, ClientOptions::default())).await;
+    java.stop().await.unwrap();
+}
+
+async fn slow_down(network: &Network, coordinator: &CoordinatorClient) {
+    const DELAY_MS: u64 = 200;
+    let is_slow = || handshake(network) >= Duration::from_millis(DELAY_MS * 8 / 10);
+    assert!(!is_slow());
+
+    let id = TaskId::from("slow");
+    let spec = json!({
+        "class": "org.apache.kafka.trogdor.fault.DegradedNetworkFaultSpec",
+        "durationMs": 600_000,
+        "nodeSpecs": {"node1": {"networkDevice": "", "latencyMs": DELAY_MS, "rateLimitKbit": 0}},
+    });
+    let request = CreateTaskRequest { id: id.clone(), spec: Spec::from(spec) };
+    coordinator.create_task(request).await.unwrap();
+    until(coordinator, &id, |state| state.status()["state"] == "enabled traffic control slow").await;
+    assert!(is_slow());
+
+    coordinator.stop_task(id.clone()).await.unwrap();
+    let done = until(coordinator, &id, TaskState::is_done).await;
+    assert_eq!(done.error(), None, "{done:?}");
+    assert_eq!(done.status()["state"], "disabled traffic control slow", "{done:?}");
+    assert_eq!(done.status()["node"], "clean", "{done:?}");
+    assert!(!is_slow());
+}
+
+/// How long it takes node 2 to connect to node 1: the shortest of three times, since a busy machine only adds to it.
+fn handshake(network: &Network) -> Duration {
+    let address = SocketAddr::from((network.address(1), KAFKA));
+    let connect = || {
+        #[expect(clippy::disallowed_methods, reason = "other processes live in real time")]
+        let start = std::time::Instant::now();
+        TcpStream::connect_timeout(&address, LIMIT).unwrap();
+        start.elapsed()
+    };
+    let times = network.node(2).inside(|| [connect(), connect(), connect()]).unwrap();
+    times.into_iter().min().unwrap()
+}
+
+async fn partition(network: &Network, coordinator: &CoordinatorClient) {
     assert_eq!(reached(network), ALL);
 
     let id = TaskId::from("cut");
@@ -59,11 +111,11 @@ async fn partition(network: &Network) {
     coordinator.create_task(request).await.unwrap();
     let created = |status: &Value| status["state"] == "created network partition cut";
     let is_running = |state: &TaskState| ["node1", "node2"].iter().all(|node| created(&state.status()[node]));
-    until(&coordinator, &id, is_running).await;
+    until(coordinator, &id, is_running).await;
     assert_eq!(reached(network), [(1, 3), (2, 3), (3, 1), (3, 2)]);
 
     coordinator.stop_task(id.clone()).await.unwrap();
-    let done = until(&coordinator, &id, TaskState::is_done).await;
+    let done = until(coordinator, &id, TaskState::is_done).await;
     assert_eq!(done.error(), None, "{done:?}");
     for node in ["node1", "node2"] {
         let status = &done.status()[node];
@@ -71,7 +123,6 @@ async fn partition(network: &Network) {
         assert_eq!(status["node"], "clean", "{done:?}");
     }
     assert_eq!(reached(network), ALL);
-    java.stop().await.unwrap();
 }
 
 const ALL: [(i32, i32); 6] = [(1, 2), (1, 3), (2, 1), (2, 3), (3, 1), (3, 2)];

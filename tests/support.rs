@@ -104,7 +104,7 @@ pub struct Daemon {
     process: Child,
     /// Held so that it lives as long as the daemon.
     _stdout: Lines<BufReader<ChildStdout>>,
-    port: u16,
+    pub port: u16,
 }
 
 impl Daemon {

@@ -13,7 +13,7 @@ use crate::steps::{InForce, Step};
 use crate::tools::{Moment, Tools};
 
 /// How long to wait, in all, for commands of somebody else that are under way; they have ten seconds.
-const LOCK_PATIENCE: Duration = Duration::from_secs(15);
+const LOCK_PATIENCE: Duration = Duration::from_secs(11);
 
 /// What came of healing one fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
