@@ -158,7 +158,8 @@ pub struct WatchResponse {
     pub server_start_ms: i64,
     /// What the agent is: its program version.
     pub agent_version: String,
-    /// What the agent can do: the task classes that it knows. Only in answers that show everything.
+    /// What the agent can do: the task classes that it knows, and its abilities. Only in answers that show a change of
+    /// it, as all do that show everything.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub capabilities: BTreeSet<String>,
     /// The version of the state that this answer shows; to be sent with the next request.
@@ -194,7 +195,7 @@ pub struct NodeReport {
     /// The version of our agent.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub version: String,
-    /// The task classes that our agent knows.
+    /// The task classes that our agent knows, and its abilities.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub capabilities: BTreeSet<String>,
     /// What the last failed attempt said.

@@ -117,7 +117,7 @@ impl Need {
     }
 }
 
-/// What an agent can do beside knowing its classes; an [extension](crate::Extensions) of it.
+/// What an agent can do beside knowing its classes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Abilities(pub BTreeSet<String>);
 

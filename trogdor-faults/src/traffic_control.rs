@@ -16,6 +16,8 @@ use crate::tools::Tools;
 /// The name of the lock: an abstract socket, of which each network namespace has its own.
 const LOCK: &[u8] = b"trogdor-traffic-control";
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Commands under the lock take milliseconds; an undo must not wait long for each of its steps.
+const UNDO_PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(2);
 /// The note on an ifb device whose fault made the hook of the device beside.
 pub(crate) const HOOK_IS_OURS: &str = "hook too";
@@ -171,18 +173,31 @@ impl Hook {
 pub(crate) struct HookLock(#[expect(dead_code, reason = "held for its name")] UnixDatagram);
 
 impl HookLock {
+    /// Takes the right, or fails when it is not to be had.
     pub(crate) fn take() -> Result<HookLock, FaultError> {
-        let deadline = clock::now() + PATIENCE;
-        let failed =
-            |error: std::io::Error| FaultError::Other(format!("cannot lock traffic control: {error}"));
+        HookLock::take_within(PATIENCE)?.ok_or_else(|| failed(std::io::ErrorKind::AddrInUse.into()))
+    }
+
+    /// Takes the right for an undo, which goes on without it when somebody keeps it: an agent that was
+    /// frozen in the middle of a step.
+    pub(crate) fn take_for_undo() -> Result<Option<HookLock>, FaultError> {
+        HookLock::take_within(UNDO_PATIENCE)
+    }
+
+    fn take_within(patience: Duration) -> Result<Option<HookLock>, FaultError> {
+        let deadline = clock::now() + patience;
         let name = SocketAddr::from_abstract_name(LOCK).map_err(failed)?;
         loop {
             match UnixDatagram::bind_addr(&name) {
-                Ok(socket) => return Ok(HookLock(socket)),
+                Ok(socket) => return Ok(Some(HookLock(socket))),
                 Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => return Err(failed(error)),
-                Err(error) if clock::now() > deadline => return Err(failed(error)),
+                Err(_) if clock::now() > deadline => return Ok(None),
                 Err(_) => clock::pause(PAUSE),
             }
         }
     }
+}
+
+fn failed(error: std::io::Error) -> FaultError {
+    FaultError::Other(format!("cannot lock traffic control: {error}"))
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use tokio::task::JoinSet;
 use tracing::{error, info};
-use trogdor_core::agent::{Agent, AgentConfig};
+use trogdor_core::agent::{Agent, AgentConfig, AgentHandle};
 use trogdor_core::api::AgentApi as _;
 use trogdor_core::{Catalog, Extensions, NodeName, SystemClock};
 use trogdor_faults::{FaultPlatform, Tools, abilities, default_state_base};
@@ -74,16 +75,15 @@ pub async fn run(args: AgentArgs, catalog: Catalog) -> ExitCode {
     }
 }
 
-/// The real node for faults, after healing what an agent before has left on it, and what it can do.
-async fn faults(args: &AgentArgs, port: u16) -> Result<Extensions, String> {
+/// The real node for faults, after healing what an agent before has left on it.
+async fn faults(args: &AgentArgs, port: u16) -> Result<Arc<FaultPlatform>, String> {
     let default = || default_state_base().join(format!("{}-{port}", args.node_name.replace('/', "_")));
     let state_dir = args.state_dir.clone().unwrap_or_else(default);
-    let helper = std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
-    let platform = Arc::new(FaultPlatform::real(state_dir, &helper, Duration::from_secs(args.fault_lease)));
+    let lease = Duration::from_secs(args.fault_lease);
+    let platform = Arc::new(FaultPlatform::real(state_dir, helper()?, lease));
     let healing = platform.clone();
-    let look = move || (healing.heal_first(), abilities(&Tools::new(helper)));
-    let (healed, abilities) = tokio::task::spawn_blocking(look).await.map_err(|error| error.to_string())?;
-    let healed = healed.map_err(|error| error.to_string())?;
+    let healed = tokio::task::spawn_blocking(move || healing.heal_first()).await;
+    let healed = healed.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
     for fault in healed {
         let journal = fault.journal.display();
         match fault.is_clean() {
@@ -93,7 +93,18 @@ async fn faults(args: &AgentArgs, port: u16) -> Result<Extensions, String> {
             }
         }
     }
-    Ok(Extensions::default().with(platform).with(Arc::new(abilities)))
+    Ok(platform)
+}
+
+fn helper() -> Result<PathBuf, String> {
+    std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))
+}
+
+/// Finds out which faults this node can bear, which takes a moment, and lets the agent tell it.
+async fn look_around(helper: PathBuf, agent: AgentHandle) {
+    if let Ok(abilities) = tokio::task::spawn_blocking(move || abilities(&Tools::new(helper))).await {
+        agent.report(abilities).await;
+    }
 }
 
 async fn start(args: AgentArgs, catalog: Catalog) -> Result<u8, String> {
@@ -115,9 +126,13 @@ async fn start(args: AgentArgs, catalog: Catalog) -> Result<u8, String> {
         catalog: catalog.clone(),
         clock: SystemClock::shared(),
         stop_grace,
-        extensions: faults,
+        extensions: Extensions::default().with(faults),
     });
     let handle = agent.handle();
+    let mut background = JoinSet::new();
+    if args.exec.is_none() {
+        background.spawn(look_around(helper()?, handle.clone()));
+    }
     let routes = agent_routes(Arc::new(handle.clone()), catalog.clone(), Limits::default());
 
     // With --json, standard output is for one object.

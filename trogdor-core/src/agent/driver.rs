@@ -17,7 +17,7 @@ use super::machine::{AgentMachine, Effect, Event, Token};
 use super::{AgentConfig, AgentHandle};
 use crate::api::ApiError;
 use crate::ids::{TaskId, WorkerId};
-use crate::spec::{Abilities, TaskSpec};
+use crate::spec::TaskSpec;
 use crate::worker::{
     StatusBoard, StatusSlot, StopReason, StopSignal, StopSwitch, WorkerContext, WorkerResult,
 };
@@ -37,9 +37,7 @@ impl Agent {
         let (inbox, inputs) = mpsc::channel(INBOX_LEN);
         let start_ms = config.clock.now().wall_ms;
         let classes = config.catalog.classes().map(|class| class.class.to_owned());
-        let abilities = config.extensions.get::<Abilities>().map(|abilities| abilities.0.clone());
-        let capabilities = classes.chain(abilities.unwrap_or_default()).collect();
-        let machine = AgentMachine::new(start_ms, config.stop_grace.as_millis() as u64, capabilities);
+        let machine = AgentMachine::new(start_ms, config.stop_grace.as_millis() as u64, classes.collect());
         let (version, versions) = watch::channel(machine.version());
         let handle = AgentHandle { inbox, versions, catalog: config.catalog.clone(), start_ms };
         let span = info_span!("agent", node = %config.node);
@@ -152,6 +150,7 @@ impl Driver {
             }
             Input::Stop { worker, reply } => Event::Stop { token: self.token(reply), worker },
             Input::Destroy { worker, reply } => Event::Destroy { token: self.token(reply), worker },
+            Input::Able(abilities) => Event::Able(abilities),
             Input::Shutdown { reply } => Event::Shutdown { token: reply.map(|reply| self.token(reply)) },
             Input::Look(look) => {
                 look(&self.machine, self.config.clock.now());

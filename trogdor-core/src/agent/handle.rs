@@ -13,7 +13,7 @@ use crate::catalog::Catalog;
 use crate::clock::Now;
 use crate::ids::WorkerId;
 use crate::messages::{AgentStatusResponse, CreateWorkerRequest, UptimeResponse, WatchResponse};
-use crate::spec::TaskSpec;
+use crate::spec::{Abilities, TaskSpec};
 
 pub(super) type Reply = oneshot::Sender<Result<(), ApiError>>;
 
@@ -22,6 +22,7 @@ pub(super) enum Input {
     Create { request: CreateWorkerRequest, typed: Arc<dyn TaskSpec>, start: StartRule, reply: Reply },
     Stop { worker: WorkerId, reply: Reply },
     Destroy { worker: WorkerId, reply: Reply },
+    Able(Abilities),
     Shutdown { reply: Option<Reply> },
     Look(Box<dyn FnOnce(&AgentMachine, Now) + Send>),
 }
@@ -40,6 +41,12 @@ impl AgentHandle {
         let (reply, answer) = oneshot::channel();
         self.inbox.send(input(reply)).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
+    }
+
+    /// Tells the agent what else it can do beside its classes; coordinators of ours hear of it.
+    pub async fn report(&self, abilities: Abilities) {
+        // An agent that has exited can do nothing.
+        let _ = self.inbox.send(Input::Able(abilities)).await;
     }
 
     /// Looks at the state without changing it.

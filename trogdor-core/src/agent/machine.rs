@@ -11,7 +11,7 @@ use crate::api::{ApiError, StartRule};
 use crate::clock::Now;
 use crate::ids::{TaskId, WorkerId};
 use crate::messages::{AgentStatusResponse, CreateWorkerRequest, WatchResponse};
-use crate::spec::{Spec, TaskSpec};
+use crate::spec::{Abilities, Spec, TaskSpec};
 use crate::states::WorkerState;
 use crate::worker::StopReason;
 
@@ -39,6 +39,8 @@ pub(crate) enum Event {
     Destroy { token: Token, worker: WorkerId },
     /// The agent shall exit.
     Shutdown { token: Option<Token> },
+    /// The agent has found out what else it can do.
+    Able(Abilities),
     /// A worker published a status.
     StatusPublished { worker: WorkerId, status: Value },
     /// A worker ended, with an error text unless it ended well.
@@ -99,6 +101,8 @@ pub(crate) struct AgentMachine {
     start_ms: i64,
     grace_ms: u64,
     capabilities: BTreeSet<String>,
+    /// The version with which they last changed.
+    capable_since: u64,
     workers: BTreeMap<WorkerId, Entry>,
     /// Grows with every change; never 0, which in a watch request means "everything".
     version: u64,
@@ -112,6 +116,7 @@ impl AgentMachine {
             start_ms,
             grace_ms,
             capabilities,
+            capable_since: 1,
             workers: BTreeMap::new(),
             version: 1,
             shutting_down: false,
@@ -139,6 +144,11 @@ impl AgentMachine {
             Event::Shutdown { token } => {
                 self.shutdown(now, &mut effects);
                 effects.extend(token.map(|token| Effect::Reply { token, answer: Ok(()) }));
+            }
+            Event::Able(Abilities(more)) => {
+                self.capabilities.extend(more);
+                self.version += 1;
+                self.capable_since = self.version;
             }
             Event::StatusPublished { worker, status } => self.publish(worker, status),
             Event::Finished { worker, error } => self.finish(now, worker, error.unwrap_or_default()),
@@ -179,7 +189,11 @@ impl AgentMachine {
         WatchResponse {
             server_start_ms: self.start_ms,
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-            capabilities: if since == 0 { self.capabilities.clone() } else { BTreeSet::new() },
+            capabilities: if since < self.capable_since {
+                self.capabilities.clone()
+            } else {
+                BTreeSet::new()
+            },
             version: self.version,
             present: self.workers.keys().copied().collect::<BTreeSet<_>>(),
             changed: changed.map(|(id, entry)| (*id, entry.state())).collect(),

@@ -10,7 +10,7 @@ use crate::clock::Now;
 use crate::ids::{TaskId, WorkerId};
 use crate::messages::CreateWorkerRequest;
 use crate::noop::NoOpTaskSpec;
-use crate::spec::Spec;
+use crate::spec::{Abilities, Spec};
 use crate::states::WorkerState;
 use crate::worker::StopReason;
 
@@ -216,6 +216,20 @@ fn shutdown_is_bounded_by_the_grace() {
     step(&mut agent, 0, simple(1, 500_000));
     step(&mut agent, 1, Event::Shutdown { token: None });
     assert_eq!(step(&mut agent, 1 + ABORT_AFTER_MS, Event::Tick), ["abort 1", "exit"]);
+}
+
+#[test]
+fn what_an_agent_finds_out_later_is_told_once() {
+    let mut agent = machine();
+    let before = agent.changes(0);
+    step(&mut agent, 1, Event::Able(Abilities(["fault.wall".to_owned()].into())));
+    let after = agent.changes(before.version);
+    assert!(after.version > before.version);
+    assert!(
+        after.capabilities.is_superset(&before.capabilities) && after.capabilities.contains("fault.wall")
+    );
+    assert!(agent.changes(after.version).capabilities.is_empty());
+    assert_eq!(agent.changes(0).capabilities, after.capabilities);
 }
 
 #[test]

@@ -125,10 +125,11 @@ pub(super) fn plan(spec: &NodeDegradeSpec, site: &Site<'_>) -> Result<Plan, Faul
 
 fn look(spec: &NodeDegradeSpec, site: &Site<'_>) -> Result<Means, FaultError> {
     let tools = site.tools;
+    // So that no hook is seen half made by another fault. The devices come after it, since a hook is
+    // known as ours by the device that its filter leads to.
+    let _lock = HookLock::take()?;
     let all = Device::all(tools)?;
     let chosen = choose(&all, &spec.network_device).map_err(|text| FaultError::Refused(vec![text]))?;
-    // So that no hook is seen half made by another fault.
-    let _lock = HookLock::take()?;
     let hooks = chosen.devices.iter().map(|device| Hook::of(tools, &device.name, &all));
     let hooks = hooks.collect::<Result<_, _>>()?;
     let in_use = queues_in_use()?;

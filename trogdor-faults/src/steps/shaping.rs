@@ -148,7 +148,7 @@ impl Action for DivertPackets {
         if !exists(device)? {
             return Ok(());
         }
-        let _lock = HookLock::take()?;
+        let _lock = HookLock::take_for_undo()?;
         if self.is_filtering(tools)? {
             let (pref, handle) = (self.pref.to_string(), self.handle());
             let filter = ["tc", "filter", "del", "dev", device, self.side.word(), "protocol", "all"];

@@ -324,9 +324,9 @@ pub fn ticks_beside(runner: &Inmate, other: &Inmate) -> anyhow::Result<u64> {
     Ok(other.ticks()? - before)
 }
 
-/// Asks again and again, for at most 30 seconds.
+/// Asks again and again, for at most a minute.
 pub fn until<T>(what: &str, ask: impl FnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
-    within(Duration::from_secs(30), what, ask)
+    within(Duration::from_secs(60), what, ask)
 }
 
 fn within<T>(
