@@ -21,6 +21,26 @@ const TROGDOR: &str = env!("CARGO_BIN_EXE_trogdor");
 const PLATFORM: &str = r#"{"platform": "org.apache.kafka.trogdor.basic.BasicPlatform",
     "nodes": {"node0": {"hostname": "localhost", "trogdor.agent.port": 8888}}}"#;
 
+/// Runs a test once more in namespaces of its own; `name` is the test's, as the command line knows it.
+pub fn in_a_space<Inside: Future<Output = ()>>(name: &str, inside: impl FnOnce() -> Inside) {
+    const INSIDE: &str = "TEST_INSIDE_A_SPACE";
+    if std::env::var_os(INSIDE).is_some() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        return runtime.unwrap().block_on(inside());
+    }
+    let space = Space::new().unwrap();
+    let mut command = space.command(std::env::current_exe().unwrap());
+    let output = command
+        .args([name, "--exact", "--nocapture"])
+        .env(INSIDE, "yes")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}\n{}", told(&output.stdout), told(&output.stderr));
+    assert!(told(&output.stdout).contains("1 passed"), "{}", told(&output.stdout));
+}
+
 /// A process that looks like a JVM.
 fn kafka(space: &Space) -> Inmate {
     let java = space.folder().join("java");

@@ -1,5 +1,5 @@
-//! Faults that hit a real JVM on this machine: a broker that a test has started for itself, named by
-//! the path of its own folder, so that nothing else here can be meant.
+//! Faults that hit a real JVM: a broker that a test has started for itself, named by the path of its
+//! own folder, in a process namespace in which there is nothing else to hit.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use trogdor_core::messages::CreateTaskRequest;
 use trogdor_core::{Spec, TaskId, TaskState};
 use trogdor_lab::{JavaTrogdor, Kafka, free_port};
 
+use crate::faults::in_a_space;
 use crate::support::{Daemon, LIMIT, platform, stderr, stdout, trogdor};
 
 /// A folder and a broker of a test's own, and the text in its command line that no other process has.
@@ -65,8 +66,15 @@ fn stop(name: &str) -> Spec {
     }))
 }
 
-#[tokio::test]
-async fn a_java_coordinator_stops_a_broker_through_our_agent_and_it_comes_back() {
+#[test]
+fn a_java_coordinator_stops_a_broker_through_our_agent_and_it_comes_back() {
+    in_a_space(
+        "process_faults::a_java_coordinator_stops_a_broker_through_our_agent_and_it_comes_back",
+        a_broker_is_stopped_and_comes_back,
+    );
+}
+
+async fn a_broker_is_stopped_and_comes_back() {
     let java = JavaTrogdor::fetch().await.unwrap();
     let (kafka, unique) = broker().await;
     let pid = kafka.pid().unwrap();
