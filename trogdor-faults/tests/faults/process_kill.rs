@@ -39,12 +39,12 @@ pub fn a_signal_is_sent_once_to_those_who_were_there() -> anyhow::Result<()> {
     let (kafka, other) = (jvm(&space, "kafka.Kafka")?, jvm(&space, "other.Main")?);
     let (mut node, _) = Node::start(&space, &NodeOptions::default())?;
     let pid = kafka.inner_pid()?;
-    let worker = node.create(&spec(&json!({"signal": "sighup"})))?;
-    let status = node.wait_for(worker, "sent HUP to kafka.Kafka")?;
-    let sent = json!([{"what": format!("send HUP to process {pid} (kafka.Kafka)")}]);
+    let worker = node.create(&spec(&json!({"signal": "sigterm"})))?;
+    let status = node.wait_for(worker, "sent TERM to kafka.Kafka")?;
+    let sent = json!([{"what": format!("send TERM to process {pid} (kafka.Kafka)")}]);
     ensure!(status["steps"] == sent && status["totalSteps"] == 1, "{status}");
     until("its end", || Ok(is_gone(kafka.pid()).then_some(())))?;
-    ensure!(kafka.wait()?.signal() == Some(1), "SIGHUP ended it");
+    ensure!(kafka.wait()?.signal() == Some(15), "SIGTERM ended it");
     ensure!(other.state().is_some());
 
     // Whoever comes later is noticed, and lives.
