@@ -3,11 +3,11 @@
 //! reconciliation of the two. It sends nothing, waits for nothing and reads no clock.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::targets::targets;
 use super::workers::{Presence, WorkerEntry};
 use crate::api::ApiError;
 use crate::clock::Now;
@@ -16,7 +16,7 @@ use crate::messages::{
     CreateWorkerRequest, NodeReport, NodesResponse, TaskWorkersResponse, TasksRequest, TasksResponse,
     WatchResponse,
 };
-use crate::spec::{Need, Spec, TaskController};
+use crate::spec::{Spec, TaskController};
 use crate::states::{TaskState, WorkerState};
 use crate::topology::Topology;
 
@@ -115,12 +115,12 @@ struct Task {
 
 /// What is known of a node's agent.
 #[derive(Default)]
-struct NodeEntry {
+pub(super) struct NodeEntry {
     agent: String,
     reachable: Option<bool>,
     kind: &'static str,
     version: String,
-    capabilities: BTreeSet<String>,
+    pub(super) capabilities: BTreeSet<String>,
     error: String,
     foreign: BTreeSet<WorkerId>,
     /// Workers that the agent can still have something to do with.
@@ -293,7 +293,7 @@ impl CoordinatorMachine {
 
     fn start(&mut self, now: Now, id: &TaskId, effects: &mut Vec<Effect>) {
         let Some(task) = self.tasks.get_mut(id) else { return };
-        let targets = match targets(task, &self.topology, &self.nodes) {
+        let targets = match targets(task.controller.as_deref(), &self.topology, &self.nodes) {
             Ok(targets) => targets,
             Err(error) => {
                 task.error = format!("Unable to find nodes for task: {error}");
@@ -559,46 +559,6 @@ impl Task {
         let text = format!("Task ID {id} already exists, and has a different spec {stored}");
         Err(ApiError::Conflict(text))
     }
-}
-
-fn targets(
-    task: &Task,
-    topology: &Topology,
-    nodes: &BTreeMap<NodeName, NodeEntry>,
-) -> Result<Vec<NodeName>, String> {
-    let Some(controller) = &task.controller else { return Err("the task has no controller".to_owned()) };
-    // Plug-in code: its panic is the task's error, not ours.
-    let mut targets = catch_unwind(AssertUnwindSafe(|| controller.targets(topology)))
-        .map_err(|_| "the controller panicked".to_owned())?;
-    targets.sort();
-    targets.dedup();
-    let unknown: Vec<_> =
-        targets.iter().filter(|name| !nodes.contains_key(*name)).map(NodeName::as_str).collect();
-    match (targets.is_empty(), unknown.is_empty()) {
-        (true, _) => Err("No node names specified.".to_owned()),
-        (false, false) => {
-            let known: Vec<_> = nodes.keys().map(NodeName::as_str).collect();
-            Err(format!("Unknown node names: {} (known: {})", unknown.join(", "), known.join(", ")))
-        }
-        (false, true) => able(&**controller, &targets, nodes).map(|()| targets),
-    }
-}
-
-/// Whether every target can do what the task needs, as far as their agents have told.
-fn able(
-    controller: &dyn TaskController,
-    targets: &[NodeName],
-    nodes: &BTreeMap<NodeName, NodeEntry>,
-) -> Result<(), String> {
-    let mut lacks = Vec::new();
-    for (name, node) in targets.iter().filter_map(|name| nodes.get_key_value(name)) {
-        let needs = catch_unwind(AssertUnwindSafe(|| controller.needs(name)))
-            .map_err(|_| "the controller panicked".to_owned())?;
-        for Need { ability, takes } in needs.iter().filter(|need| !need.is_met_by(&node.capabilities)) {
-            lacks.push(format!("node \"{name}\" lacks {ability}, which takes {takes}"));
-        }
-    }
-    if lacks.is_empty() { Ok(()) } else { Err(lacks.join("; ")) }
 }
 
 fn named(id: &TaskId, call: &str) -> Result<(), ApiError> {
