@@ -34,6 +34,7 @@ mod process_freeze;
 mod process_kill;
 mod process_stop;
 mod processes;
+mod readiness;
 mod reaper;
 mod reaper_link;
 mod rehearsal;

@@ -8,7 +8,7 @@ mod queue;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::io::{self, Write as _};
+use std::io;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::clock;
 use crate::error::FaultError;
+use crate::readiness;
 use delays::Delays;
 use queue::PacketQueue;
 
@@ -73,7 +74,8 @@ pub fn packet_path(args: &PacketPathArgs) -> Result<(), FaultError> {
     let end = SignalFd::with_flags(&ends, SfdFlags::SFD_CLOEXEC).map_err(|error| failed(error.into()))?;
     hurry();
     let queue = PacketQueue::open(args.queue).map_err(failed)?;
-    ready()?;
+    readiness::say("ready")?;
+    readiness::turn_away()?;
     // Different for each fault, and known from its id.
     let seed = u64::from_str_radix(&args.fault, 16).unwrap_or(0);
     let micros = Duration::from_micros;
@@ -94,19 +96,6 @@ fn hurry() {
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     let _ = command.status();
-}
-
-/// Says that packets may come, and lets go of the standard streams: whoever holds them is waited for.
-fn ready() -> Result<(), FaultError> {
-    const NULL: &str = "/dev/null";
-    println!("ready");
-    let failed = |error: io::Error| FaultError::file("cannot use", NULL)(error);
-    io::stdout().flush().map_err(failed)?;
-    let null = std::fs::File::options().read(true).write(true).open(NULL).map_err(failed)?;
-    let turned = rustix::stdio::dup2_stdin(&null)
-        .and_then(|()| rustix::stdio::dup2_stdout(&null))
-        .and_then(|()| rustix::stdio::dup2_stderr(&null));
-    turned.map_err(|error| failed(error.into()))
 }
 
 /// A packet that waits: when it is due, its place among those due together, its number.

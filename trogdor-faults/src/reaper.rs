@@ -15,6 +15,7 @@ use crate::clock;
 use crate::error::FaultError;
 use crate::heal::heal_all;
 use crate::journal::journals;
+use crate::readiness;
 use crate::tools::Tools;
 
 /// How often healing is tried again when something is left, and how long the pause is.
@@ -40,15 +41,19 @@ pub fn reaper(args: &ReaperArgs, tools: &Tools) -> Result<(), FaultError> {
     let _ = rustix::process::setsid();
     let stubborn = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT]);
     stubborn.thread_block().map_err(|error| FaultError::Reaper(error.to_string()))?;
-    let log = args.folder.join("reaper.log");
-    ready_with_log(&log)?;
+    let path = args.folder.join("reaper.log");
+    let log = File::options().create(true).append(true).open(&path);
+    let log = log.map_err(FaultError::file("cannot write", &path))?;
+    readiness::say("ready")?;
+    // What ends it unexpectedly shall be in the log, too.
+    readiness::turn_output_to(&log)?;
 
     let mut deadline = clock::now() + args.lease;
     loop {
         match heard(deadline) {
             Heard::Renewal => deadline = clock::now() + args.lease,
             Heard::Nothing => {
-                heal_and_tell(&args.folder, tools, "the lease ran out");
+                heal_and_tell(&args.folder, tools, &log, "the lease ran out");
                 // As long as the agent stays silent, whatever it may have begun meanwhile is undone too.
                 deadline = clock::now() + args.lease;
             }
@@ -56,23 +61,12 @@ pub fn reaper(args: &ReaperArgs, tools: &Tools) -> Result<(), FaultError> {
         }
     }
     for _ in 0..TRIES {
-        if heal_and_tell(&args.folder, tools, "the agent is gone") {
+        if heal_and_tell(&args.folder, tools, &log, "the agent is gone") {
             return Ok(());
         }
         clock::pause(PAUSE);
     }
-    Err(FaultError::Reaper(format!("something is left; see {}", log.display())))
-}
-
-/// Says that the reaper is there, and turns its standard output and error to its log.
-fn ready_with_log(path: &Path) -> Result<(), FaultError> {
-    let log = File::options().create(true).append(true).open(path);
-    let log = log.map_err(FaultError::file("cannot write", path))?;
-    let failed = |error: std::io::Error| FaultError::Reaper(error.to_string());
-    println!("ready");
-    std::io::stdout().flush().map_err(failed)?;
-    rustix::stdio::dup2_stdout(&log).map_err(|error| failed(error.into()))?;
-    rustix::stdio::dup2_stderr(&log).map_err(|error| failed(error.into()))
+    Err(FaultError::Reaper(format!("something is left; see {}", path.display())))
 }
 
 /// What came from the agent.
@@ -100,8 +94,12 @@ fn heard(deadline: Instant) -> Heard {
     }
 }
 
-/// Undoes all faults; whether nothing is left.
-fn heal_and_tell(folder: &Path, tools: &Tools, why: &str) -> bool {
+/// Undoes all faults and writes that to the log; whether nothing is left.
+fn heal_and_tell(folder: &Path, tools: &Tools, mut log: &File, why: &str) -> bool {
+    let mut tell = |text: String| {
+        // A disk that is full must not keep it from healing.
+        let _ = writeln!(log, "{why}: {text}");
+    };
     match heal_all(folder, tools) {
         Ok(healed) => {
             for fault in &healed {
@@ -109,10 +107,10 @@ fn heal_and_tell(folder: &Path, tools: &Tools, why: &str) -> bool {
                     format!("fault {} of task {:?}", record.header.fault, record.header.task.as_str())
                 });
                 let outcome = if fault.is_clean() { "undone".to_owned() } else { fault.remains.join("; ") };
-                println!("{why}: {of}: {outcome}");
+                tell(format!("{of}: {outcome}"));
             }
         }
-        Err(error) => println!("{why}: {error}"),
+        Err(error) => tell(error.to_string()),
     }
     journals(folder).is_ok_and(|left| left.is_empty())
 }

@@ -1,8 +1,7 @@
 //! The process of the file system: mounts it, serves it, and unmounts it when it is told to end.
 
 use std::fs::File;
-use std::io::Write as _;
-use std::os::fd::{AsFd, AsRawFd as _};
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +18,7 @@ use super::names::CONTROL_NAME;
 use super::refusals::nested;
 use super::request::FaultFs;
 use crate::error::FaultError;
+use crate::readiness;
 
 /// How many requests are carried out at once. More than there are cores: most of the time they wait
 /// for the disk.
@@ -171,27 +171,8 @@ fn raise_open_files() {
 
 /// Says that the file system is there.
 fn ready(args: &FaultFsArgs) -> Result<(), FaultError> {
-    let failed = |error: std::io::Error| FaultError::Other(format!("standard streams: {error}"));
-    let mut out = std::io::stdout();
+    let (target, mount) = (args.target.display(), args.mount.display());
     let control = args.mount.join(CONTROL_NAME);
-    writeln!(
-        out,
-        "{} is shown at {}; faults go into {}.",
-        args.target.display(),
-        args.mount.display(),
-        control.display()
-    )
-    .and_then(|()| out.flush())
-    .map_err(failed)?;
-    if args.is_helper {
-        let null = File::options().read(true).write(true).open("/dev/null").map_err(failed)?;
-        turn_to(&null).map_err(|errno| failed(errno.into()))?;
-    }
-    Ok(())
-}
-
-fn turn_to(null: &impl AsFd) -> rustix::io::Result<()> {
-    rustix::stdio::dup2_stdin(null)?;
-    rustix::stdio::dup2_stdout(null)?;
-    rustix::stdio::dup2_stderr(null)
+    readiness::say(&format!("{target} is shown at {mount}; faults go into {}.", control.display()))?;
+    if args.is_helper { readiness::turn_away() } else { Ok(()) }
 }
