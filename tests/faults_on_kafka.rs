@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -16,7 +15,7 @@ use trogdor_core::messages::CreateTaskRequest;
 use trogdor_core::{Spec, TaskId, TaskState};
 use trogdor_lab::{Kafka, KafkaCluster, PartitionState};
 
-use crate::support::{Daemon, LIMIT, TROGDOR, read_topic};
+use crate::support::{Daemon, LIMIT, TROGDOR, read_topic, until_task};
 
 const AGENT: u16 = 8888;
 const COORDINATOR: u16 = 8889;
@@ -79,22 +78,8 @@ impl Lab<'_> {
         id
     }
 
-    /// Looks at a task again and again until it is as wanted.
-    async fn until(&self, id: &TaskId, mut is_so: impl FnMut(&TaskState) -> bool) -> TaskState {
-        let mut last = None;
-        let looking = async {
-            loop {
-                let state =
-                    self.coordinator.await_task(id.clone(), Duration::from_millis(100)).await.unwrap();
-                if is_so(&state) {
-                    return state;
-                }
-                assert!(!state.is_done(), "{state:?}");
-                last = Some(state);
-            }
-        };
-        let found = tokio::time::timeout(LIMIT, looking).await;
-        found.unwrap_or_else(|_| panic!("it does not come to that: {last:?}"))
+    async fn until(&self, id: &TaskId, is_so: impl FnMut(&TaskState) -> bool) -> TaskState {
+        until_task(&self.coordinator, id, is_so).await
     }
 
     async fn end(&self, id: &TaskId) -> TaskState {

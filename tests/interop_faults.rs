@@ -13,7 +13,7 @@ use trogdor_core::messages::CreateTaskRequest;
 use trogdor_core::{Spec, TaskId, TaskState};
 use trogdor_lab::{JavaTrogdor, Network};
 
-use crate::support::{Daemon, LIMIT, TROGDOR};
+use crate::support::{Daemon, LIMIT, TROGDOR, until_task};
 
 const AGENT: u16 = 8888;
 const COORDINATOR: u16 = 8889;
@@ -74,11 +74,11 @@ async fn slow_down(network: &Network, coordinator: &CoordinatorClient) {
     });
     let request = CreateTaskRequest { id: id.clone(), spec: Spec::from(spec) };
     coordinator.create_task(request).await.unwrap();
-    until(coordinator, &id, |state| state.status()["state"] == "enabled traffic control slow").await;
+    until_task(coordinator, &id, |state| state.status()["state"] == "enabled traffic control slow").await;
     assert!(is_slow());
 
     coordinator.stop_task(id.clone()).await.unwrap();
-    let done = until(coordinator, &id, TaskState::is_done).await;
+    let done = until_task(coordinator, &id, TaskState::is_done).await;
     assert_eq!(done.error(), None, "{done:?}");
     assert_eq!(done.status()["state"], "disabled traffic control slow", "{done:?}");
     assert_eq!(done.status()["node"], "clean", "{done:?}");
@@ -111,11 +111,11 @@ async fn partition(network: &Network, coordinator: &CoordinatorClient) {
     coordinator.create_task(request).await.unwrap();
     let created = |status: &Value| status["state"] == "created network partition cut";
     let is_running = |state: &TaskState| ["node1", "node2"].iter().all(|node| created(&state.status()[node]));
-    until(coordinator, &id, is_running).await;
+    until_task(coordinator, &id, is_running).await;
     assert_eq!(reached(network), [(1, 3), (2, 3), (3, 1), (3, 2)]);
 
     coordinator.stop_task(id.clone()).await.unwrap();
-    let done = until(coordinator, &id, TaskState::is_done).await;
+    let done = until_task(coordinator, &id, TaskState::is_done).await;
     assert_eq!(done.error(), None, "{done:?}");
     for node in ["node1", "node2"] {
         let status = &done.status()[node];
@@ -141,24 +141,6 @@ fn reached(network: &Network) -> Vec<(i32, i32)> {
         network.node(*from).inside(|| TcpStream::connect_timeout(&address, BRIEFLY)).unwrap().is_ok()
     };
     ALL.into_iter().filter(reaches).collect()
-}
-
-async fn until(
-    coordinator: &CoordinatorClient,
-    id: &TaskId,
-    is_so: impl Fn(&TaskState) -> bool,
-) -> TaskState {
-    let looking = async {
-        loop {
-            let state = coordinator.task(id.clone()).await.unwrap();
-            if is_so(&state) {
-                return state;
-            }
-            assert!(!state.is_done(), "{state:?}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(LIMIT, looking).await.expect("it comes to that")
 }
 
 fn platform(folder: &Path, network: &Network) -> std::path::PathBuf {

@@ -14,7 +14,7 @@ use trogdor_core::{Spec, TaskId, TaskState};
 use trogdor_lab::{JavaTrogdor, Kafka, free_port};
 
 use crate::faults::in_a_space;
-use crate::support::{Daemon, LIMIT, platform, stderr, stdout, trogdor};
+use crate::support::{Daemon, LIMIT, platform, stderr, stdout, trogdor, until_task};
 
 /// A folder and a broker of a test's own, and the text in its command line that no other process has.
 async fn broker() -> (Kafka, String) {
@@ -40,21 +40,6 @@ async fn answers(kafka: &Kafka, patience: Duration) -> bool {
         consumer.fetch_metadata(None, patience).is_ok()
     };
     tokio::task::spawn_blocking(ask).await.unwrap()
-}
-
-/// Asks until a task is as wanted.
-async fn until(coordinator: &CoordinatorClient, id: &str, is_so: impl Fn(&TaskState) -> bool) -> TaskState {
-    let looking = async {
-        loop {
-            let state = coordinator.task(TaskId::from(id)).await.unwrap();
-            if is_so(&state) {
-                return state;
-            }
-            assert!(!state.is_done(), "{state:?}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(LIMIT, looking).await.expect("it comes to that")
 }
 
 fn stop(name: &str) -> Spec {
@@ -93,7 +78,7 @@ async fn a_broker_is_stopped_and_comes_back() {
 
     create("stop", stop(&unique)).await;
     let applied = |state: &TaskState| state.status()["node"] == "faulty" && state.status()["totalSteps"] != 0;
-    let state = until(&client, "stop", applied).await;
+    let state = until_task(&client, &TaskId::from("stop"), applied).await;
     assert_eq!(state.status()["state"], format!("stopped {unique}"), "{state:?}");
     assert_eq!(state.status()["totalSteps"], 1, "{state:?}");
     let states = threads(pid);
@@ -103,7 +88,7 @@ async fn a_broker_is_stopped_and_comes_back() {
     assert_eq!(kafka.usage().unwrap().cpu, used);
 
     client.stop_task(TaskId::from("stop")).await.unwrap();
-    let state = until(&client, "stop", TaskState::is_done).await;
+    let state = until_task(&client, &TaskId::from("stop"), TaskState::is_done).await;
     assert_eq!(state.error(), None, "{state:?}");
     assert_eq!(state.status()["state"], format!("resumed {unique}"), "{state:?}");
     assert_eq!(state.status()["node"], "clean", "{state:?}");
@@ -112,7 +97,7 @@ async fn a_broker_is_stopped_and_comes_back() {
 
     // A name that nobody has is an error there too.
     create("none", stop(&format!("{unique}/nothing"))).await;
-    let state = until(&client, "none", TaskState::is_done).await;
+    let state = until_task(&client, &TaskId::from("none"), TaskState::is_done).await;
     assert!(state.error().is_some_and(|error| error.contains("no process has")), "{state:?}");
     coordinator.stop().await.unwrap();
     kafka.stop().await.unwrap();

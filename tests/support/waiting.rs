@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+use trogdor_bin::http::CoordinatorClient;
 use trogdor_core::api::CoordinatorApi as _;
-use trogdor_core::{Cluster, TaskId};
+use trogdor_core::{Cluster, TaskId, TaskState};
 
 use super::LIMIT;
 
@@ -21,6 +22,29 @@ pub async fn until<T: DeserializeOwned>(cluster: &Cluster, id: &TaskId, wanted: 
                 && wanted(&status)
             {
                 return status;
+            }
+            assert!(!state.is_done(), "{state:?}");
+            last = Some(state);
+        }
+    };
+    let found = tokio::time::timeout(LIMIT, looking).await;
+    found.unwrap_or_else(|_| panic!("it does not come to that: {last:?}"))
+}
+
+/// Asks a coordinator, ours or Java's, until a task is as wanted. Java's has no long poll.
+pub async fn until_task(
+    coordinator: &CoordinatorClient,
+    id: &TaskId,
+    mut is_so: impl FnMut(&TaskState) -> bool,
+) -> TaskState {
+    let mut last = None;
+    let looking = async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        loop {
+            ticks.tick().await;
+            let state = coordinator.task(id.clone()).await.unwrap();
+            if is_so(&state) {
+                return state;
             }
             assert!(!state.is_done(), "{state:?}");
             last = Some(state);
