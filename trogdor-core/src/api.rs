@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::ids::{TaskId, WorkerId};
+use crate::ids::{NodeName, TaskId, WorkerId};
 use crate::json::Problems;
+use crate::measure::{Cursor, RecordingPart};
 use crate::messages::{
     AgentStatusResponse, CoordinatorStatusResponse, CreateTaskRequest, CreateWorkerRequest, NodesResponse,
     TaskWorkersResponse, TasksRequest, TasksResponse, UptimeResponse, WatchResponse,
@@ -100,6 +101,9 @@ pub trait CoordinatorApi: Send + Sync {
     async fn await_task(&self, id: TaskId, wait: Duration) -> Result<TaskState, ApiError>;
     /// The workers of a task, by node.
     async fn task_workers(&self, id: TaskId) -> Result<TaskWorkersResponse, ApiError>;
+    /// What the worker of a task on a node recorded, after what the caller has; empty for workers that
+    /// record nothing, as those of Java agents.
+    async fn recording(&self, id: TaskId, node: NodeName, after: Cursor) -> Result<RecordingPart, ApiError>;
     /// What it knows of its nodes.
     async fn nodes(&self) -> Result<NodesResponse, ApiError>;
 }
@@ -122,4 +126,6 @@ pub trait AgentApi: Send + Sync {
     /// What changed since a version (0: everything), as soon as something did, or nothing when
     /// `wait` is over. Java agents answer [`ApiError::NotFound`].
     async fn watch(&self, since: u64, wait: Duration) -> Result<WatchResponse, ApiError>;
+    /// What a worker recorded, after what the caller has. Java agents answer [`ApiError::NotFound`].
+    async fn recording(&self, worker: WorkerId, after: Cursor) -> Result<RecordingPart, ApiError>;
 }

@@ -13,6 +13,7 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::clock::VirtualClock;
 use crate::coordinator::{Connect, Coordinator, CoordinatorConfig, CoordinatorHandle};
 use crate::ids::{NodeName, TaskId, WorkerId};
+use crate::measure::{Measured, NotAHistogram, Recording};
 use crate::messages::CreateTaskRequest;
 use crate::spec::{Spec, TaskSpec};
 use crate::states::TaskState;
@@ -153,15 +154,17 @@ impl Cluster {
         Ok(id)
     }
 
-    /// Waits for the end of a task.
+    /// Waits for the end of a task, and gets what its workers recorded.
     ///
     /// # Errors
     /// The task is not known.
     pub async fn wait(&self, id: &TaskId) -> Result<TaskResult, ClusterError> {
         // Longer than any task may run.
         const FOREVER: Duration = Duration::from_secs(1 << 32);
-        let state = self.coordinator().await_task(id.clone(), FOREVER).await?;
-        Ok(TaskResult { id: id.clone(), state })
+        let coordinator = self.coordinator();
+        let state = coordinator.await_task(id.clone(), FOREVER).await?;
+        let recordings = recordings_of(&coordinator, id).await?;
+        Ok(TaskResult { id: id.clone(), state, recordings })
     }
 
     /// Runs a task to its end; its id is `task1`, `task2`, … in order of calls.
@@ -190,6 +193,32 @@ pub struct TaskResult {
     pub id: TaskId,
     /// Its last state.
     pub state: TaskState,
+    /// What its workers recorded, by node.
+    pub recordings: BTreeMap<NodeName, Recording>,
+}
+
+/// What the workers of a task recorded so far, by node.
+///
+/// # Errors
+/// The task is not known, or the coordinator does not answer.
+pub async fn recordings_of(
+    coordinator: &dyn CoordinatorApi,
+    id: &TaskId,
+) -> Result<BTreeMap<NodeName, Recording>, ApiError> {
+    let mut recordings = BTreeMap::new();
+    for node in coordinator.task_workers(id.clone()).await?.workers.into_keys() {
+        let recording: &mut Recording = recordings.entry(node.clone()).or_default();
+        loop {
+            let after = recording.cursor();
+            let part = coordinator.recording(id.clone(), node.clone(), after).await?;
+            let more = part.more && part.upto != after;
+            recording.add_part(part);
+            if !more {
+                break;
+            }
+        }
+    }
+    Ok(recordings)
 }
 
 impl TaskResult {
@@ -207,6 +236,14 @@ impl TaskResult {
             None => Ok(self),
             Some(text) => Err(ClusterError::TaskFailed { task: self.id.clone(), text: text.to_owned() }),
         }
+    }
+
+    /// All that was measured, merged exactly over the task's workers.
+    ///
+    /// # Errors
+    /// An agent sent something that is not a histogram.
+    pub fn measured(&self) -> Result<Measured, NotAHistogram> {
+        Measured::of(self.recordings.values())
     }
 
     /// The last status as a typed value.

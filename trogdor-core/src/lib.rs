@@ -27,6 +27,7 @@ mod cluster;
 pub mod coordinator;
 mod ids;
 pub mod json;
+pub mod measure;
 pub mod messages;
 pub mod noop;
 mod spec;
@@ -36,7 +37,7 @@ mod worker;
 
 pub use catalog::{Catalog, CatalogError, TaskClass};
 pub use clock::{Clock, Now, SystemClock, VirtualClock};
-pub use cluster::{Cluster, ClusterBuilder, ClusterError, TaskResult};
+pub use cluster::{Cluster, ClusterBuilder, ClusterError, TaskResult, recordings_of};
 pub use ids::{NodeName, TaskId, WorkerId};
 pub use spec::{
     Abilities, DURATION_MS, FixedNodes, MAX_DURATION_MS, Need, START_MS, Schedule, Spec, TaskController,

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::ids::{NodeName, TaskId, WorkerId};
 use crate::json::{Field, Kind, Object};
+use crate::measure::Cursor;
 use crate::spec::Spec;
 use crate::states::{TASK_STATE, TaskState, WORKER_STATE, WorkerState};
 
@@ -170,6 +171,9 @@ pub struct WatchResponse {
     /// The workers that changed.
     #[serde(default)]
     pub changed: BTreeMap<WorkerId, WorkerState>,
+    /// How much those of them recorded that did.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub recorded: BTreeMap<WorkerId, Cursor>,
 }
 
 /// Ours: what the coordinator knows of its nodes.

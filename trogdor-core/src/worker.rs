@@ -16,6 +16,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
 use crate::ids::{NodeName, TaskId, WorkerId};
+use crate::measure::Recorder;
 use crate::topology::Topology;
 
 /// How a worker ended: well, or with an error whose text becomes the task's.
@@ -52,6 +53,8 @@ pub struct WorkerContext {
     pub topology: Arc<Topology>,
     /// Where it publishes what it has to say.
     pub status: StatusSlot,
+    /// Where it records what it measures.
+    pub recorder: Recorder,
     /// Tells when to stop.
     pub stop: StopSignal,
     /// Time.

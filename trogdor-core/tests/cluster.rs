@@ -13,11 +13,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use trogdor_core::api::{AgentApi, ApiError, CoordinatorApi, StartRule};
 use trogdor_core::json::{Field, Kind, Object};
+use trogdor_core::measure::{Cursor, Interval, Latencies, counts, figures};
 use trogdor_core::messages::{CreateTaskRequest, CreateWorkerRequest};
 use trogdor_core::{
     Catalog, CatalogError, Cluster, DURATION_MS, Extensions, FixedNodes, NodeName, START_MS, Schedule, Spec,
     TaskClass, TaskController, TaskId, TaskSpec, Worker, WorkerContext, WorkerId, WorkerResult, WorkerState,
-    noop,
+    noop, recordings_of,
 };
 
 /// A task that misbehaves on request.
@@ -113,6 +114,19 @@ impl Worker for SampleWorker {
                 }
                 return Err(format!("failed on {}", ctx.node).into());
             }
+            "record" => {
+                for n in 0..10 {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    let mut latencies = Latencies::new();
+                    latencies.record_ns((n + 1) * 1_000_000);
+                    let start_ms = ctx.clock.now().wall_ms - 1000;
+                    let interval = Interval::new(start_ms, 1000).with_count(counts::DELIVERED, 1);
+                    ctx.recorder.push(interval.with_latencies(figures::RESPONSE_TIME, &latencies));
+                    ctx.status.set(n);
+                }
+                ctx.recorder.fact("node", &ctx.node);
+                ctx.recorder.note(ctx.clock.now().wall_ms, "end", "that is all");
+            }
             "hang" => std::future::pending().await,
             _ => {
                 ctx.stop.stopped().await;
@@ -155,6 +169,38 @@ async fn a_no_op_task_runs_everywhere() {
     let spec = noop::NoOpTaskSpec { duration_ms: 10, ..Default::default() };
     let result = cluster.run(&spec).await.unwrap();
     assert_eq!(result.state.status(), &json!({"node0": "done", "node1": "done"}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_workers_recorded_is_in_the_result_and_outlives_them() {
+    let cluster = cluster(&["node0", "node1"]);
+    let result = cluster.run(&sample("record", &["node0", "node1"])).await.unwrap();
+    let measured = result.measured().unwrap();
+    assert_eq!(measured.count(counts::DELIVERED), 20);
+    let response_time = measured.response_time();
+    assert_eq!((response_time.count(), response_time.p50().as_millis()), (20, 5));
+    assert!(measured.duration() >= Duration::from_secs(10), "{:?}", measured.duration());
+    for (node, recording) in &result.recordings {
+        assert_eq!((recording.intervals.len(), recording.notices.len()), (10, 1), "{node}");
+        assert_eq!(recording.facts["node"], node.as_str());
+    }
+    let first = result.recordings["node0"].intervals[0].start_ms;
+    let coordinator = cluster.coordinator();
+    let after_five =
+        coordinator.recording(result.id.clone(), "node0".into(), Cursor { ticks: 5, notices: 0 });
+    let part = after_five.await.unwrap();
+    assert_eq!(part.recording.intervals[0].start_ms, first + 5000);
+    let no_such = coordinator.recording(result.id, "node2".into(), Cursor::default()).await;
+    assert_eq!(no_such.unwrap_err().to_string(), "task \"task1\" has no worker on node \"node2\"");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_running_worker_records_can_be_seen() {
+    let cluster = cluster(&["node0"]);
+    let id = cluster.create("foo", &sample("record", &["node0"])).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    let recording = &recordings_of(&cluster.coordinator(), &id).await.unwrap()["node0"];
+    assert!((3..9).contains(&recording.intervals.len()), "{}", recording.intervals.len());
 }
 
 #[tokio::test(start_paused = true)]

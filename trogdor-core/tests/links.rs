@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use trogdor_core::agent::{Agent, AgentConfig};
 use trogdor_core::api::{AgentApi, ApiError, CoordinatorApi, StartRule};
 use trogdor_core::coordinator::{Coordinator, CoordinatorConfig};
+use trogdor_core::measure::{Cursor, RecordingPart};
 use trogdor_core::messages::{
     AgentStatusResponse, CreateTaskRequest, CreateWorkerRequest, UptimeResponse, WatchResponse,
 };
@@ -125,6 +126,10 @@ impl AgentApi for JavaAgent {
         self.called("watch");
         Err(ApiError::NotFound("HTTP 404 Not Found".to_owned()))
     }
+
+    async fn recording(&self, _worker: WorkerId, _after: Cursor) -> Result<RecordingPart, ApiError> {
+        unreachable!("Java agents record nothing")
+    }
 }
 
 /// An agent that takes every call of the original and answers none.
@@ -158,6 +163,10 @@ impl AgentApi for HangingAgent {
 
     async fn watch(&self, _since: u64, _wait: Duration) -> Result<WatchResponse, ApiError> {
         Err(ApiError::NotFound("HTTP 404 Not Found".to_owned()))
+    }
+
+    async fn recording(&self, _worker: WorkerId, _after: Cursor) -> Result<RecordingPart, ApiError> {
+        pending().await
     }
 }
 

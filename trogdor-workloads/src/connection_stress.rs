@@ -21,10 +21,10 @@ use trogdor_core::{
 use crate::client_config::{JavaProperties, Role, Translated};
 use crate::clock::Stopwatch;
 use crate::kafka::resolve;
-use crate::latency::{Latencies, LatencySummary};
 use crate::pace::Pace;
 use crate::spec_clients::{BOOTSTRAP_SERVERS, COMMON_CLIENT_CONF, FIRST, SpecClients};
 use attempt::Connector;
+use trogdor_core::measure::{Latencies, LatencySummary};
 
 /// The class name of [`ConnectionStressSpec`].
 pub const CONNECTION_STRESS: &str = "org.apache.kafka.trogdor.workload.ConnectionStressSpec";

@@ -29,7 +29,7 @@ mod external_command;
 mod generators;
 mod hot_thread;
 mod kafka;
-mod latency;
+
 mod native;
 mod pace;
 mod produce_bench;
@@ -69,7 +69,6 @@ pub use generators::{
     PayloadGenerator, Payloads, RandomComponent, THROUGHPUT, TRANSACTION, ThroughputGenerator,
     TransactionAction, TransactionGenerator, Transactions, WindowCounts, Windows,
 };
-pub use latency::{Latencies, LatencySummary};
 pub use pace::Pace;
 pub use produce_bench::{PRODUCE_BENCH, ProduceBenchSpec};
 pub use producing::{Interval, ProduceBenchStatus};
@@ -83,6 +82,7 @@ pub use sustained_connection::{
 };
 pub use topic_admin::{Creation, Replicas, TopicAdmin, Unanswered};
 pub use topics::{MAX_NAMES, MAX_PARTITIONS, PARTITIONS, PartitionsSpec, TOPICS, TopicsSpec};
+pub use trogdor_core::measure::{Latencies, LatencySummary};
 
 /// What this crate adds to a catalog.
 pub const CATALOG: &[TaskClass] = &[

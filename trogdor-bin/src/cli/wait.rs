@@ -100,11 +100,12 @@ mod tests {
 
     use async_trait::async_trait;
     use serde_json::{Value, json};
-    use trogdor_core::Spec;
+    use trogdor_core::measure::{Cursor, RecordingPart};
     use trogdor_core::messages::{
         CoordinatorStatusResponse, CreateTaskRequest, NodesResponse, TaskWorkersResponse, TasksRequest,
         TasksResponse, UptimeResponse,
     };
+    use trogdor_core::{NodeName, Spec};
 
     type Answers<T> = Result<T, ApiError>;
 
@@ -145,6 +146,9 @@ mod tests {
             unreachable!("not asked here")
         }
         async fn task_workers(&self, _id: TaskId) -> Answers<TaskWorkersResponse> {
+            unreachable!("not asked here")
+        }
+        async fn recording(&self, _id: TaskId, _node: NodeName, _after: Cursor) -> Answers<RecordingPart> {
             unreachable!("not asked here")
         }
         async fn nodes(&self) -> Answers<NodesResponse> {

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use hyper::Method;
 use trogdor_core::api::{AgentApi, ApiError, StartRule};
 use trogdor_core::coordinator::Connect;
+use trogdor_core::measure::{Cursor, RecordingPart};
 use trogdor_core::messages::{
     AGENT_STATUS, AgentStatusResponse, CreateWorkerRequest, StopWorkerRequest, UPTIME, UptimeResponse,
     WatchResponse,
@@ -83,11 +84,21 @@ impl AgentApi for AgentClient {
         self.http.tell(Call::new(Method::PUT, "/agent/shutdown")).await
     }
 
+    async fn recording(&self, worker: WorkerId, after: Cursor) -> Result<RecordingPart, ApiError> {
+        let path = format!("/agent/recording?workerId={worker}&{}", cursor(after));
+        self.http.ask(Call::get(path), OURS).await
+    }
+
     async fn watch(&self, since: u64, wait: Duration) -> Result<WatchResponse, ApiError> {
         let wait = wait.min(LONGEST_POLL);
         let path = format!("/agent/watch?since={since}&waitMs={}", wait.as_millis());
         self.http.ask(Call::get(path).waiting(wait), OURS).await
     }
+}
+
+/// How much of a recording the asker has, as query parameters.
+pub(super) fn cursor(Cursor { ticks, notices }: Cursor) -> String {
+    format!("ticks={ticks}&notices={notices}")
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The agent's endpoints: the original's, and `watch`, the long poll of our own coordinator. They
-//! turn requests into calls and answers into JSON; what a call does is not known here.
+//! The agent's endpoints: the original's, and two for our own coordinator: `watch`, its long poll,
+//! and `recording`. They turn requests into calls and answers into JSON; what a call does is not known here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use hyper::header::{HeaderMap, USER_AGENT};
 use serde::Deserialize;
 use trogdor_core::api::{AgentApi, StartRule};
+use trogdor_core::measure::RecordingPart;
 use trogdor_core::messages::{
     CREATE_WORKER, CreateWorkerRequest, Empty, STOP_WORKER, StopWorkerRequest, WatchResponse,
 };
@@ -61,11 +62,16 @@ pub fn agent_routes(api: Arc<dyn AgentApi>, catalog: Catalog, limits: Limits) ->
     );
     let watch = path!("agent" / "watch")
         .and(warp::get())
-        .and(context)
+        .and(context.clone())
         .and(query())
         .then(|context, query| async { answer(watch(context, query).await) });
+    let recording = path!("agent" / "recording")
+        .and(warp::get())
+        .and(context)
+        .and(query())
+        .then(|context, query| async { answer(recording(context, query).await) });
     let routes = status.or(uptime).unify().or(create).unify().or(stop).unify().or(destroy).unify();
-    complete(routes.or(shutdown).unify().or(watch).unify())
+    complete(routes.or(shutdown).unify().or(watch).unify().or(recording).unify())
 }
 
 /// The request as far as it goes: what is missing has sentences of its own.
@@ -114,6 +120,10 @@ async fn stop_worker(context: Context, body: Body) -> Result<Empty, Refusal> {
 async fn destroy_worker(context: Context, query: Query) -> Result<Empty, Refusal> {
     context.api.destroy_worker(WorkerId(query.number("workerId")?)).await?;
     Ok(NOTHING)
+}
+
+async fn recording(context: Context, query: Query) -> Result<RecordingPart, Refusal> {
+    Ok(context.api.recording(WorkerId(query.number("workerId")?), query.cursor()?).await?)
 }
 
 async fn watch(context: Context, query: Query) -> Result<WatchResponse, Refusal> {

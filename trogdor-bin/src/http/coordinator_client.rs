@@ -6,14 +6,16 @@ use async_trait::async_trait;
 use hyper::Method;
 use trogdor_core::api::{ApiError, CoordinatorApi};
 use trogdor_core::json::Kind;
+use trogdor_core::measure::{Cursor, RecordingPart};
 use trogdor_core::messages::{
     COORDINATOR_STATUS, CoordinatorShutdownRequest, CoordinatorStatusResponse, CreateTaskRequest,
     NodesResponse, StopTaskRequest, TASKS, TaskWorkersResponse, TasksRequest, TasksResponse, UPTIME,
     UptimeResponse,
 };
-use trogdor_core::{Clock, SystemClock, TASK_STATE, TaskId, TaskState};
+use trogdor_core::{Clock, NodeName, SystemClock, TASK_STATE, TaskId, TaskState};
 
 use super::LONGEST_POLL;
+use super::agent_client::cursor;
 use super::client::{Call, ClientOptions, Http, OURS, object, to_body};
 use super::percent::encode;
 
@@ -173,6 +175,12 @@ impl CoordinatorApi for CoordinatorClient {
 
     async fn task_workers(&self, id: TaskId) -> Result<TaskWorkersResponse, ApiError> {
         let path = format!("/coordinator/tasks/{}/workers", encode(id.as_str()));
+        self.http.ask(Call::get(path), OURS).await
+    }
+
+    async fn recording(&self, id: TaskId, node: NodeName, after: Cursor) -> Result<RecordingPart, ApiError> {
+        let (id, node) = (encode(id.as_str()), encode(node.as_str()));
+        let path = format!("/coordinator/tasks/{id}/recording?node={node}&{}", cursor(after));
         self.http.ask(Call::get(path), OURS).await
     }
 

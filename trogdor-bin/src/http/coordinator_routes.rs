@@ -1,4 +1,5 @@
-//! The coordinator's endpoints: the original's, and three of our own (`wait`, `workers`, `nodes`).
+//! The coordinator's endpoints: the original's, and some of our own (`wait`, `workers`,
+//! `recording`, `nodes`).
 //! They turn requests into calls and answers into JSON; what a call does is not known here.
 
 use std::sync::Arc;
@@ -6,11 +7,12 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use trogdor_core::api::CoordinatorApi;
+use trogdor_core::measure::RecordingPart;
 use trogdor_core::messages::{
     CREATE_TASK, CoordinatorShutdownRequest, CreateTaskRequest, Empty, SHUTDOWN, STOP_TASK, StopTaskRequest,
     TasksResponse,
 };
-use trogdor_core::{Catalog, Spec, TaskId, TaskState};
+use trogdor_core::{Catalog, NodeName, Spec, TaskId, TaskState};
 use warp::{Filter, path};
 
 use super::answer::{NOTHING, Routes, answer, complete, query, task_id};
@@ -84,11 +86,16 @@ pub fn coordinator_routes(api: Arc<dyn CoordinatorApi>, catalog: Catalog, limits
                 Err(refusal) => Err(refusal),
             })
         });
+    let recording = path!("coordinator" / "tasks" / String / "recording")
+        .and(warp::get())
+        .and(context.clone())
+        .and(query())
+        .then(|id, context, query| async { answer(recording(id, context, query).await) });
     let nodes = path!("coordinator" / "nodes")
         .and(warp::get())
         .and(context)
         .then(|context: Context| async move { answer(context.api.nodes().await.map_err(Refusal::from)) });
-    complete(original.or(wait).unify().or(workers).unify().or(nodes).unify())
+    complete(original.or(wait).unify().or(workers).unify().or(recording).unify().or(nodes).unify())
 }
 
 /// The request as far as it goes: what is missing has sentences of its own.
@@ -134,6 +141,11 @@ async fn shutdown(context: Context, body: Body) -> Result<Empty, Refusal> {
     let request: Option<CoordinatorShutdownRequest> = read(body, &SHUTDOWN, &context.catalog).await?;
     context.api.shutdown(request.unwrap_or_default().stop_agents).await?;
     Ok(NOTHING)
+}
+
+async fn recording(id: String, context: Context, query: Query) -> Result<RecordingPart, Refusal> {
+    let node = NodeName::from(query.text("node"));
+    Ok(context.api.recording(task_id(&id)?, node, query.cursor()?).await?)
 }
 
 async fn wait(id: String, context: Context, query: Query) -> Result<TaskState, Refusal> {

@@ -1,6 +1,7 @@
 //! Query parameters: by name, repeated or not, unknown ones ignored. As in the original the first
 //! of repeated ones counts where only one is wanted, and an empty number is the default.
 
+use trogdor_core::measure::Cursor;
 use trogdor_core::messages::TasksRequest;
 use trogdor_core::{TASK_STATES, TaskId};
 
@@ -24,6 +25,12 @@ impl Query {
                 Refusal::invalid(format!("query parameter {name}: found {text:?}, expected a whole number"))
             }),
         }
+    }
+
+    /// How much of a recording the asker has; nothing, if it does not say.
+    pub(super) fn cursor(&self) -> Result<Cursor, Refusal> {
+        let count = |name| self.number(name).map(|count| count.max(0) as u64);
+        Ok(Cursor { ticks: count("ticks")?, notices: count("notices")? })
     }
 
     /// A filter over tasks. An empty `taskId` is an id like any other, which no task has: as in the

@@ -17,6 +17,7 @@ use super::machine::{AgentMachine, Effect, Event, Token};
 use super::{AgentConfig, AgentHandle};
 use crate::api::ApiError;
 use crate::ids::{TaskId, WorkerId};
+use crate::measure::{Recorder, RecorderBoard};
 use crate::spec::TaskSpec;
 use crate::worker::{
     StatusBoard, StatusSlot, StopReason, StopSignal, StopSwitch, WorkerContext, WorkerResult,
@@ -46,6 +47,7 @@ impl Agent {
             machine,
             version,
             board: Arc::default(),
+            recorders: Arc::default(),
             workers: JoinSet::new(),
             running: HashMap::new(),
             replies: HashMap::new(),
@@ -85,6 +87,7 @@ struct Driver {
     machine: AgentMachine,
     version: watch::Sender<u64>,
     board: Arc<StatusBoard>,
+    recorders: Arc<RecorderBoard>,
     workers: JoinSet<(WorkerId, Option<String>)>,
     running: HashMap<WorkerId, Running>,
     replies: HashMap<Token, Reply>,
@@ -178,9 +181,13 @@ impl Driver {
         self.next_token
     }
 
+    /// Who records also publishes, afterwards.
     fn published(&self) -> Vec<Event> {
-        let fresh = self.board.take().into_iter();
-        fresh.map(|(worker, status)| Event::StatusPublished { worker, status }).collect()
+        let statuses = self.board.take().into_iter();
+        let statuses = statuses.map(|(worker, status)| Event::StatusPublished { worker, status });
+        let recorded = self.recorders.take().into_iter();
+        let recorded = recorded.map(|(worker, recording)| Event::Recorded { worker, recording });
+        recorded.chain(statuses).collect()
     }
 
     /// A worker's last status counts before its end.
@@ -235,6 +242,7 @@ impl Driver {
             node: self.config.node.clone(),
             topology: self.config.topology.clone(),
             status: StatusSlot::new(worker, self.board.clone()),
+            recorder: Recorder::new(worker, self.recorders.clone()),
             stop,
             clock: self.config.clock.clone(),
             grace: self.config.stop_grace,

@@ -12,6 +12,7 @@ use crate::api::{AgentApi, ApiError, StartRule};
 use crate::catalog::Catalog;
 use crate::clock::Now;
 use crate::ids::WorkerId;
+use crate::measure::{Cursor, RecordingPart};
 use crate::messages::{AgentStatusResponse, CreateWorkerRequest, UptimeResponse, WatchResponse};
 use crate::spec::{Abilities, TaskSpec};
 
@@ -101,5 +102,9 @@ impl AgentApi for AgentHandle {
         // Nothing new in time is an answer too, and a sender that is gone shows in the view.
         let _ = tokio::time::timeout(wait, changed).await;
         self.view(move |machine, _| machine.changes(since)).await
+    }
+
+    async fn recording(&self, worker: WorkerId, after: Cursor) -> Result<RecordingPart, ApiError> {
+        self.view(move |machine, _| machine.recording(worker, after)).await?
     }
 }

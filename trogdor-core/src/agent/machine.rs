@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::api::{ApiError, StartRule};
 use crate::clock::Now;
 use crate::ids::{TaskId, WorkerId};
+use crate::measure::{Cursor, Recording, RecordingPart};
 use crate::messages::{AgentStatusResponse, CreateWorkerRequest, WatchResponse};
 use crate::spec::{Abilities, Spec, TaskSpec};
 use crate::states::WorkerState;
@@ -43,6 +44,8 @@ pub(crate) enum Event {
     Able(Abilities),
     /// A worker published a status.
     StatusPublished { worker: WorkerId, status: Value },
+    /// A worker recorded what happened since it last did.
+    Recorded { worker: WorkerId, recording: Recording },
     /// A worker ended, with an error text unless it ended well.
     Finished { worker: WorkerId, error: Option<String> },
     /// A deadline has passed.
@@ -91,6 +94,7 @@ struct Entry {
     phase: Phase,
     status: Value,
     error: String,
+    recording: Recording,
     forget: bool,
     version: u64,
 }
@@ -151,6 +155,7 @@ impl AgentMachine {
                 self.capable_since = self.version;
             }
             Event::StatusPublished { worker, status } => self.publish(worker, status),
+            Event::Recorded { worker, recording } => self.record(worker, recording),
             Event::Finished { worker, error } => self.finish(now, worker, error.unwrap_or_default()),
             Event::Tick => {}
         }
@@ -196,8 +201,16 @@ impl AgentMachine {
             },
             version: self.version,
             present: self.workers.keys().copied().collect::<BTreeSet<_>>(),
+            recorded: changed.clone().filter_map(|(id, entry)| Some((*id, entry.recorded()?))).collect(),
             changed: changed.map(|(id, entry)| (*id, entry.state())).collect(),
         }
+    }
+
+    /// What a worker recorded after what somebody has.
+    pub(crate) fn recording(&self, worker: WorkerId, after: Cursor) -> Result<RecordingPart, ApiError> {
+        let entry = self.workers.get(&worker);
+        let entry = entry.ok_or_else(|| ApiError::NotFound(format!("there is no worker {worker}")))?;
+        Ok(entry.recording.part_after(after))
     }
 
     fn guard(&self) -> Result<(), ApiError> {
@@ -232,6 +245,7 @@ impl AgentMachine {
             phase: phase.unwrap_or(Phase::Done { done_ms: now.wall_ms }),
             status: Value::Null,
             error: if expired { "worker expired".to_owned() } else { String::new() },
+            recording: Recording::default(),
             forget: false,
             version: 0,
         };
@@ -273,6 +287,13 @@ impl AgentMachine {
     fn publish(&mut self, worker: WorkerId, status: Value) {
         if let Some(entry) = self.workers.get_mut(&worker) {
             entry.status = status;
+            self.touch(worker);
+        }
+    }
+
+    fn record(&mut self, worker: WorkerId, fresh: Recording) {
+        if let Some(entry) = self.workers.get_mut(&worker) {
+            entry.recording.extend(fresh);
             self.touch(worker);
         }
     }
@@ -382,6 +403,11 @@ impl Entry {
         };
         let text = format!("There is already a worker ID {worker} with a different task {differs}.");
         Err(ApiError::Conflict(text))
+    }
+
+    /// How much was recorded; `None` for nothing.
+    fn recorded(&self) -> Option<Cursor> {
+        (!self.recording.is_empty()).then(|| self.recording.cursor())
     }
 
     fn state(&self) -> WorkerState {

@@ -11,7 +11,8 @@ use super::machine::{CoordinatorMachine, Event, Token};
 use crate::api::{ApiError, CoordinatorApi};
 use crate::catalog::Catalog;
 use crate::clock::Now;
-use crate::ids::TaskId;
+use crate::ids::{NodeName, TaskId};
+use crate::measure::{Cursor, RecordingPart};
 use crate::messages::{
     CoordinatorStatusResponse, CreateTaskRequest, NodesResponse, TaskWorkersResponse, TasksRequest,
     TasksResponse, UptimeResponse,
@@ -119,6 +120,10 @@ impl CoordinatorApi for CoordinatorHandle {
 
     async fn task_workers(&self, id: TaskId) -> Result<TaskWorkersResponse, ApiError> {
         self.view(move |machine, _| machine.task_workers(&id)).await?
+    }
+
+    async fn recording(&self, id: TaskId, node: NodeName, after: Cursor) -> Result<RecordingPart, ApiError> {
+        self.view(move |machine, _| machine.recording(&id, &node, after)).await?
     }
 
     async fn nodes(&self) -> Result<NodesResponse, ApiError> {

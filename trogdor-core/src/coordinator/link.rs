@@ -13,11 +13,15 @@ use super::machine::{AgentReport, Event};
 use crate::api::{AgentApi, ApiError};
 use crate::clock::Clock;
 use crate::ids::{NodeName, WorkerId};
+use crate::measure::{Cursor, RecordingPart};
 use crate::messages::WatchResponse;
 use crate::states::WorkerState;
 
 /// How long an agent may take to answer.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often what a running worker records is fetched. When it ends, the rest is fetched at once.
+const RECORDINGS_PERIOD_MS: u64 = 5_000;
 
 pub(super) struct Link {
     pub(super) node: NodeName,
@@ -38,6 +42,8 @@ struct Known {
     seen: (i64, u64),
     /// What a Java agent's workers looked like, to find what changed.
     workers: BTreeMap<WorkerId, WorkerState>,
+    /// How much was fetched of what a worker recorded, and when, on the monotonic clock.
+    recorded: BTreeMap<WorkerId, (Cursor, u64)>,
     reachable: Option<bool>,
 }
 
@@ -56,11 +62,15 @@ impl Link {
         loop {
             let asked_at = self.clock.now().mono_ms;
             let looked = self.look(&mut known).await;
+            let looked = match looked {
+                Ok(seen) => self.fetch(&mut known, &seen).await.map(|recordings| (seen, recordings)),
+                Err(error) => Err(error),
+            };
             let is_long_poll = looked.is_ok() && known.kind == Kind::Ours;
             let event = match looked {
-                Ok(seen) => {
+                Ok((seen, recordings)) => {
                     self.log_contact(&mut known, None);
-                    let report = AgentReport { seen, ours: is_long_poll, asked_at };
+                    let report = AgentReport { seen, ours: is_long_poll, recordings, asked_at };
                     Event::AgentReported { node: self.node.clone(), report }
                 }
                 Err(error) => {
@@ -95,6 +105,7 @@ impl Link {
             version: 0,
             present: status.workers.keys().copied().collect(),
             changed: changed.map(|(id, state)| (*id, state.clone())).collect(),
+            recorded: BTreeMap::new(),
         };
         known.workers = status.workers;
         Ok(seen)
@@ -107,11 +118,48 @@ impl Link {
         let mut seen = within(wait + ANSWER_LIMIT, self.agent.watch(version, wait)).await?;
         if life != 0 && seen.server_start_ms != life {
             // Another life of the agent: what it left out as unchanged is not what we know.
+            known.recorded.clear();
             seen = within(ANSWER_LIMIT, self.agent.watch(0, Duration::ZERO)).await?;
         }
         known.kind = Kind::Ours;
         known.seen = (seen.server_start_ms, seen.version);
         Ok(seen)
+    }
+
+    /// What workers recorded since the last time, before it is told that they have ended: who knows of the
+    /// end forgets the worker.
+    async fn fetch(
+        &self,
+        known: &mut Known,
+        seen: &WatchResponse,
+    ) -> Result<Vec<(WorkerId, RecordingPart)>, ApiError> {
+        known.recorded.retain(|worker, _| seen.present.contains(worker));
+        let mut parts = Vec::new();
+        for (worker, cursor) in &seen.recorded {
+            let now_ms = self.clock.now().mono_ms;
+            let (after, fetched_at) = known.recorded.get(worker).copied().unwrap_or_default();
+            let ended = seen.changed.get(worker).is_some_and(WorkerState::is_done);
+            let is_news = after != *cursor && now_ms >= fetched_at + RECORDINGS_PERIOD_MS;
+            if !ended && !is_news && fetched_at > 0 {
+                continue;
+            }
+            let mut after = after;
+            loop {
+                let part = match within(ANSWER_LIMIT, self.agent.recording(*worker, after)).await {
+                    // It was forgotten in the meantime.
+                    Err(ApiError::NotFound(_)) => break,
+                    part => part?,
+                };
+                let more = part.more && part.upto != after;
+                after = part.upto;
+                known.recorded.insert(*worker, (after, now_ms.max(1)));
+                parts.push((*worker, part));
+                if !more {
+                    break;
+                }
+            }
+        }
+        Ok(parts)
     }
 
     /// Says what changed in reaching the agent, once per change.

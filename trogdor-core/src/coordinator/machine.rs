@@ -12,6 +12,7 @@ use super::workers::{Presence, WorkerEntry};
 use crate::api::ApiError;
 use crate::clock::Now;
 use crate::ids::{NodeName, TaskId, WorkerId};
+use crate::measure::RecordingPart;
 use crate::messages::{
     CreateWorkerRequest, NodeReport, NodesResponse, TaskWorkersResponse, TasksRequest, TasksResponse,
     WatchResponse,
@@ -53,6 +54,8 @@ pub(crate) struct AgentReport {
     pub seen: WatchResponse,
     /// Whether the agent is one of ours.
     pub ours: bool,
+    /// What workers recorded since the last report.
+    pub recordings: Vec<(WorkerId, RecordingPart)>,
     /// When the question left, on the coordinator's monotonic clock: what was acknowledged later
     /// need not show in the answer.
     pub asked_at: u64,
@@ -133,10 +136,12 @@ pub(crate) struct CoordinatorMachine {
     tasks: BTreeMap<TaskId, Task>,
     pub(super) workers: BTreeMap<WorkerId, WorkerEntry>,
     /// Tasks that have ended and when, the oldest first.
-    ended: VecDeque<(TaskId, i64)>,
+    pub(super) ended: VecDeque<(TaskId, i64)>,
     /// Tasks that wait for their start, and when that is on the monotonic clock.
     pending: BTreeSet<(u64, TaskId)>,
     nodes: BTreeMap<NodeName, NodeEntry>,
+    /// About how much memory recordings take, bytes.
+    pub(super) recorded: usize,
     first_worker: i64,
     next_worker: i64,
     /// When a worker was last forgotten, on the monotonic clock.
@@ -151,6 +156,7 @@ impl CoordinatorMachine {
         });
         CoordinatorMachine {
             nodes: nodes.collect(),
+            recorded: 0,
             topology,
             tasks: BTreeMap::new(),
             workers: BTreeMap::new(),
@@ -226,6 +232,18 @@ impl CoordinatorMachine {
             .iter()
             .filter_map(|(node, worker)| Some((node.clone(), self.workers.get(worker)?.state.clone())));
         Ok(TaskWorkersResponse { workers: workers.collect() })
+    }
+
+    /// The worker of a task on a node.
+    pub(super) fn worker_of(&self, id: &TaskId, node: &NodeName) -> Result<WorkerId, ApiError> {
+        let task = self.tasks.get(id).ok_or_else(|| unknown(id))?;
+        let missing = || ApiError::NotFound(format!("task {id:?} has no worker on node {node:?}"));
+        task.workers.get(node).copied().ok_or_else(missing)
+    }
+
+    /// All workers of a task.
+    pub(super) fn workers_of(&self, id: &TaskId) -> Vec<WorkerId> {
+        self.tasks.get(id).map(|task| task.workers.values().copied().collect()).unwrap_or_default()
     }
 
     /// What is known of the nodes.
@@ -359,7 +377,8 @@ impl CoordinatorMachine {
         }
     }
 
-    fn reported(&mut self, now: Now, name: &NodeName, report: AgentReport, effects: &mut Vec<Effect>) {
+    fn reported(&mut self, now: Now, name: &NodeName, mut report: AgentReport, effects: &mut Vec<Effect>) {
+        self.keep(std::mem::take(&mut report.recordings));
         let Some(node) = self.nodes.get_mut(name) else { return };
         (node.reachable, node.error) = (Some(true), String::new());
         (node.kind, node.version) = match report.ours {
@@ -486,10 +505,10 @@ impl CoordinatorMachine {
             // It may have been destroyed since, and its id be used again.
             if matches!(self.tasks.get(&id), Some(Task { phase: Phase::Done { done_ms }, .. }) if *done_ms == listed_ms)
             {
-                let task = self.tasks.remove(&id);
-                for worker in task.iter().flat_map(|task| task.workers.values()) {
-                    self.workers.remove(worker);
+                for worker in self.workers_of(&id) {
+                    self.remove_worker(worker);
                 }
+                self.tasks.remove(&id);
                 effects.push(Effect::Persist { id });
             }
         }
@@ -500,7 +519,7 @@ impl CoordinatorMachine {
         let Some(entry) = self.workers.get_mut(&worker) else { return };
         entry.settle(now);
         if entry.orphaned && entry.presence == Presence::Absent && entry.in_flight.is_none() {
-            self.workers.remove(&worker);
+            self.remove_worker(worker);
             self.removed_at = now.mono_ms;
             return;
         }

@@ -6,6 +6,7 @@ mod driver;
 mod handle;
 mod link;
 mod machine;
+mod recordings;
 mod targets;
 #[cfg(test)]
 mod tests;

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::machine::{AgentReport, AgentRequest, Command, CoordinatorMachine, DONE_TASKS_MAX, Effect, Event};
+use super::recordings::BYTES_MAX;
 use crate::api::ApiError;
 use crate::clock::Now;
 use crate::ids::{NodeName, TaskId, WorkerId};
+use crate::measure::{Cursor, Interval, Recording};
 use crate::messages::{TasksRequest, WatchResponse};
 use crate::noop::NoOpTaskSpec;
 use crate::spec::{FixedNodes, Need, Spec, TaskController};
@@ -80,8 +82,10 @@ fn report(node: &str, asked_at: u64, workers: &[(i64, &str, &str)]) -> Event {
         version: 1,
         present: changed.keys().copied().collect::<BTreeSet<_>>(),
         changed,
+        recorded: BTreeMap::new(),
     };
-    Event::AgentReported { node: NodeName::from(node), report: AgentReport { seen, ours: true, asked_at } }
+    let report = AgentReport { seen, ours: true, recordings: Vec::new(), asked_at };
+    Event::AgentReported { node: NodeName::from(node), report }
 }
 
 /// Effects in short: answers only when they are errors, no persistence.
@@ -424,4 +428,33 @@ fn filters_look_at_actual_times_and_states() {
     assert_eq!(found(TasksRequest { first_end_ms: 1, ..all() }), none());
     assert_eq!(found(TasksRequest { last_end_ms: i64::MAX, ..all() }), none());
     assert_eq!(found(TasksRequest { first_end_ms: -5, ..all() }), ["foo", "later"]);
+}
+
+#[test]
+fn recordings_are_bounded_and_the_first_to_end_are_forgotten_first() {
+    let mut machine = machine();
+    let mut recording = Recording::default();
+    (0..15).for_each(|n| recording.push(Interval::new(n * 1000, 1000).with_count("delivered", 1)));
+    for n in 0..40 {
+        let (id, worker) = (format!("task{n}"), 100 + n);
+        step(&mut machine, 0, create(&id, 1000));
+        step(&mut machine, 5, ok(worker, Command::Create));
+        let mut done = report("node0", 6, &[(worker, "DONE", "")]);
+        if let Event::AgentReported { report, .. } = &mut done {
+            report.recordings = vec![(WorkerId(worker), recording.part_after(Cursor::default()))];
+        }
+        step(&mut machine, 10, done);
+    }
+    let intervals = |machine: &CoordinatorMachine, n: i64| {
+        let id = TaskId::from(format!("task{n}"));
+        let part = machine.recording(&id, &NodeName::from("node0"), Cursor::default()).unwrap();
+        (part.recording.intervals.len(), part.recording.notices.len())
+    };
+    assert!(machine.recorded <= BYTES_MAX && machine.recorded > BYTES_MAX / 2, "{}", machine.recorded);
+    let kept: Vec<_> = (0..40).map(|n| intervals(&machine, n)).collect();
+    assert_eq!((kept[0], kept[39]), ((0, 1), (15, 0)), "{kept:?}");
+    assert!(kept.is_sorted(), "{kept:?}");
+    (0..40).for_each(|n| drop(step(&mut machine, 20, destroy(&format!("task{n}")))));
+    (100..140).for_each(|worker| drop(step(&mut machine, 30, ok(worker, Command::Destroy))));
+    assert_eq!(machine.recorded, 0);
 }

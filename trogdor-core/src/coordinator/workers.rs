@@ -6,6 +6,7 @@ use super::machine::{AgentReport, Command, CoordinatorMachine};
 use crate::api::ApiError;
 use crate::clock::Now;
 use crate::ids::{NodeName, TaskId, WorkerId};
+use crate::measure::Recording;
 use crate::spec::Spec;
 use crate::states::WorkerState;
 
@@ -33,6 +34,8 @@ pub(crate) struct WorkerEntry {
     /// Whether its end was counted in its task.
     pub counted: bool,
     pub presence: Presence,
+    /// What it recorded, as far as it has come here.
+    pub recording: Recording,
     pub in_flight: Option<Command>,
     /// Whether it was on its agent once.
     was_present: bool,
@@ -54,6 +57,7 @@ impl WorkerEntry {
             orphaned: false,
             counted: false,
             presence: Presence::Absent,
+            recording: Recording::default(),
             in_flight: None,
             was_present: false,
             blocked: false,

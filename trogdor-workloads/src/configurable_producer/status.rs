@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::generators::WindowCounts;
-use crate::latency::LatencySummary;
 use crate::producing::{Interval, Snapshot, java_float};
+use trogdor_core::measure::LatencySummary;
 
 /// The status of a ConfigurableProducer worker once it sends. Handed over = delivered + failed +
 /// unknown + in flight, at every moment. There is no response time: what a missed window would have

@@ -2,9 +2,9 @@
 //! thread per batch, read once a second.
 
 use super::status::ConsumerStatus;
-use crate::latency::Latencies;
 use crate::record_processor::Ages;
 use crate::share::ShareFigures;
+use trogdor_core::measure::Latencies;
 
 /// The book of one consumer.
 #[derive(Debug, Clone)]

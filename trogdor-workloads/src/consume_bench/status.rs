@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::latency::LatencySummary;
 use crate::record_processor::{AgesStatus, java_float};
 use crate::share::ShareFigures;
+use trogdor_core::measure::LatencySummary;
 
 /// The key of the entry for all consumers together.
 pub const ALL_CONSUMERS: &str = "all";

@@ -18,12 +18,12 @@ use super::status::{Interval, ProduceBenchStatus, Snapshot};
 use crate::clock::Stopwatch;
 use crate::generators::WindowCounts;
 use crate::kafka::tells_producer_id;
-use crate::latency::Latencies;
 use crate::native::{BatchProducer, Failure};
 use crate::pace::Pace;
 use crate::readiness::{cause, lost_contact};
 use crate::status::count_causes;
 use crate::trouble::Troubles;
+use trogdor_core::measure::Latencies;
 
 /// How many intervals a status shows.
 const INTERVALS_SHOWN: usize = 10;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use trogdor_core::json::float_value;
 
 use crate::generators::WindowCounts;
-use crate::latency::LatencySummary;
+use trogdor_core::measure::LatencySummary;
 
 /// The status of a ProduceBench worker once it sends. Handed over = delivered + failed + unknown +
 /// in flight + aborted, at every moment.

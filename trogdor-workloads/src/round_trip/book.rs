@@ -9,9 +9,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::index_set::{Findings, IndexSet, TooManyGaps};
 use super::mark::Mark;
 use super::status::{RangesStatus, RoundTripStatus};
-use crate::latency::Latencies;
 use crate::share::ShareFigures;
 use crate::status::count_cause;
+use trogdor_core::measure::Latencies;
 
 /// Missing records that are told one by one; further ones are counted.
 const MISSING_TOLD_MAX: u64 = 100_000;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::index_set::Findings;
-use crate::latency::LatencySummary;
 use crate::share::ShareFigures;
+use trogdor_core::measure::LatencySummary;
 
 /// How many ranges of indexes a status shows.
 const RANGES_SHOWN: usize = 10;

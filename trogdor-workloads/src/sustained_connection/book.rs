@@ -10,8 +10,8 @@ use trogdor_core::StopReason;
 
 use super::status::{ConnectionsStatus, SustainedConnectionStatus};
 use crate::clock::wall_ms;
-use crate::latency::Latencies;
 use crate::status::count_cause;
+use trogdor_core::measure::Latencies;
 
 /// The kinds of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::latency::LatencySummary;
+use trogdor_core::measure::LatencySummary;
 
 /// The status of a SustainedConnection worker. A connection is open from the first answer of a broker
 /// to the first use of it that fails.

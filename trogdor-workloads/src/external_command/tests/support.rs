@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
 use tokio::task::JoinSet;
+use trogdor_core::measure::Recorder;
 use trogdor_core::{
     Clock, Extensions, NodeName, StatusBoard, StatusSlot, StopReason, StopSignal, StopSwitch, SystemClock,
     TaskId, TaskSpec as _, Topology, WorkerContext, WorkerId,
@@ -71,6 +72,7 @@ impl Run {
             node: NodeName::from("node0"),
             topology: Arc::new(Topology::new([])),
             status: StatusSlot::new(id, board.clone()),
+            recorder: Recorder::new(id, Arc::default()),
             stop,
             clock,
             grace,

@@ -1,16 +1,18 @@
 //! Latencies: recorded in microseconds, lossless to three digits and never clipped; summarised for
-//! a status. Merging and shipping of histograms is not done here.
+//! a status. How they travel is [`super::encoded`]'s business.
+
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 /// Significant digits of every recorded value.
-const DIGITS: u8 = 3;
+pub(super) const DIGITS: u8 = 3;
 
 /// A set of latencies.
 #[derive(Debug, Clone)]
 pub struct Latencies {
-    histogram: Histogram<u64>,
+    pub(super) histogram: Histogram<u64>,
     /// The mean comes from the values themselves, not from their buckets.
     sum_us: u128,
 }
@@ -63,12 +65,79 @@ impl Latencies {
         self.sum_us = 0;
     }
 
+    /// Those of a histogram of microseconds. Its values are known to three digits, and so is their mean.
+    pub(super) fn of(mut histogram: Histogram<u64>) -> Latencies {
+        histogram.auto(true);
+        let sum = |sum: u128, bar: hdrhistogram::iterators::IterationValue<u64>| {
+            let middle_us =
+                (bar.value_iterated_to() + histogram.lowest_equivalent(bar.value_iterated_to())) / 2;
+            sum + u128::from(middle_us) * u128::from(bar.count_at_value())
+        };
+        let sum_us = histogram.iter_recorded().fold(0, sum);
+        Latencies { histogram, sum_us }
+    }
+
     /// How many there are.
     pub fn count(&self) -> u64 {
         self.histogram.len()
     }
 
-    /// The figures of a status.
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.histogram.is_empty()
+    }
+
+    /// The value below or at which this part of all values lies, 0 to 1; zero if there is none.
+    pub fn quantile(&self, quantile: f64) -> Duration {
+        Duration::from_micros(self.histogram.value_at_quantile(quantile))
+    }
+
+    /// The median.
+    pub fn p50(&self) -> Duration {
+        self.quantile(0.5)
+    }
+
+    /// The 90th percentile.
+    pub fn p90(&self) -> Duration {
+        self.quantile(0.9)
+    }
+
+    /// The 95th percentile.
+    pub fn p95(&self) -> Duration {
+        self.quantile(0.95)
+    }
+
+    /// The 99th percentile.
+    pub fn p99(&self) -> Duration {
+        self.quantile(0.99)
+    }
+
+    /// The 99.9th percentile.
+    pub fn p999(&self) -> Duration {
+        self.quantile(0.999)
+    }
+
+    /// The largest value, to three digits; zero if there is none.
+    pub fn max(&self) -> Duration {
+        Duration::from_micros(self.histogram.max())
+    }
+
+    /// The smallest value, to three digits; zero if there is none.
+    pub fn min(&self) -> Duration {
+        Duration::from_micros(self.histogram.min())
+    }
+
+    /// The arithmetic mean; zero if there is none.
+    pub fn mean(&self) -> Duration {
+        Duration::from_nanos((self.mean_us() * 1000.0).round() as u64)
+    }
+
+    /// Each distinct value, microseconds, with how often it was recorded, in rising order.
+    pub fn bars(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.histogram.iter_recorded().map(|bar| (bar.value_iterated_to(), bar.count_at_value()))
+    }
+
+    /// All figures at once, as a status tells them.
     pub fn summary(&self) -> LatencySummary {
         let at = |quantile| self.histogram.value_at_quantile(quantile);
         LatencySummary {

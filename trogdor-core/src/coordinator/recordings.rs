@@ -1,0 +1,64 @@
+//! What workers recorded, as far as it has come to the coordinator. It stays with the worker, and goes
+//! with its task. All together it is bounded: what recorded tasks that ended first is forgotten first.
+
+use super::machine::CoordinatorMachine;
+use crate::api::ApiError;
+use crate::ids::{NodeName, TaskId, WorkerId};
+use crate::measure::{Cursor, Notice, Recording, RecordingPart};
+
+/// About how much memory all recordings may take, bytes. Tests shall not need as much.
+pub(super) const BYTES_MAX: usize = if cfg!(test) { 64 << 10 } else { 256 << 20 };
+
+impl CoordinatorMachine {
+    /// What the worker of a task on a node recorded.
+    pub(crate) fn recording(
+        &self,
+        id: &TaskId,
+        node: &NodeName,
+        after: Cursor,
+    ) -> Result<RecordingPart, ApiError> {
+        let worker = self.worker_of(id, node)?;
+        Ok(self.workers.get(&worker).map(|entry| entry.recording.part_after(after)).unwrap_or_default())
+    }
+
+    /// Takes what workers recorded. Those that are not ours have none here.
+    pub(super) fn keep(&mut self, recordings: Vec<(WorkerId, RecordingPart)>) {
+        for (worker, part) in recordings {
+            let Some(entry) = self.workers.get_mut(&worker) else { continue };
+            let before = entry.recording.size();
+            entry.recording.add_part(part);
+            self.recorded = (self.recorded + entry.recording.size()).saturating_sub(before);
+        }
+        self.forget_recordings();
+    }
+
+    /// Removes a worker with all that it recorded.
+    pub(super) fn remove_worker(&mut self, worker: WorkerId) {
+        if let Some(entry) = self.workers.remove(&worker) {
+            self.recorded = self.recorded.saturating_sub(entry.recording.size());
+        }
+    }
+
+    fn forget_recordings(&mut self) {
+        let mut oldest = 0;
+        while self.recorded > BYTES_MAX
+            && let Some((id, done_ms)) = self.ended.get(oldest).cloned()
+        {
+            oldest += 1;
+            for worker in self.workers_of(&id) {
+                let Some(entry) = self.workers.get_mut(&worker) else { continue };
+                let before = entry.recording.size();
+                if before == 0 || !entry.state.is_done() {
+                    continue;
+                }
+                entry.recording = Recording::default();
+                entry.recording.note(Notice {
+                    at_ms: done_ms,
+                    kind: "forgotten".to_owned(),
+                    text: "the coordinator had no more room for what this worker recorded".to_owned(),
+                });
+                self.recorded = (self.recorded + entry.recording.size()).saturating_sub(before);
+            }
+        }
+    }
+}
