@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::generators::WindowCounts;
-use crate::producing::{Interval, Snapshot, java_float};
+use crate::producing::{IntervalSummary, Snapshot, java_float};
 use trogdor_core::measure::LatencySummary;
 
 /// The status of a ConfigurableProducer worker once it sends. Handed over = delivered + failed +
@@ -64,7 +64,7 @@ pub struct ConfigurableProducerStatus {
     pub warnings: Vec<String>,
     /// The last intervals of about a second, with service times.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub intervals: Vec<Interval>,
+    pub intervals: Vec<IntervalSummary>,
 }
 
 /// What became of the windows so far. The throughput was as the generator says if none was missed

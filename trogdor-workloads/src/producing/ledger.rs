@@ -2,7 +2,7 @@
 //! per record in flight, made beforehand, so that a record costs no allocation. Written by the
 //! sending thread alone (delivery reports are served there); the lock is never contended.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,7 +14,8 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 
 use super::schedule::Schedule;
-use super::status::{Interval, ProduceBenchStatus, Snapshot};
+use super::status::ProduceBenchStatus;
+use super::tally::{Figures, Page};
 use crate::clock::Stopwatch;
 use crate::generators::WindowCounts;
 use crate::kafka::tells_producer_id;
@@ -23,10 +24,7 @@ use crate::pace::Pace;
 use crate::readiness::{cause, lost_contact};
 use crate::status::count_causes;
 use crate::trouble::Troubles;
-use trogdor_core::measure::Latencies;
 
-/// How many intervals a status shows.
-const INTERVALS_SHOWN: usize = 10;
 /// Why the fate of a record is unknown that nobody waits for any more.
 const GIVEN_UP: &str = "no answer by the time they were given up";
 
@@ -74,15 +72,12 @@ pub(super) struct Ledger {
     topics: Vec<String>,
     /// Whether records were lost that no broker refused.
     pub(super) lost_contact: bool,
-    service: Latencies,
-    response: Latencies,
-    schedule_delay: Latencies,
-    /// How long blocking flushes took.
-    flush_time: Latencies,
-    interval: Latencies,
-    /// When the current interval began, and how many had failed by then.
-    interval_start: (u64, u64),
-    intervals: VecDeque<Interval>,
+    /// What was measured since the last page.
+    pub(super) figures: Box<Figures>,
+    /// When the current page began.
+    page_start_ns: u64,
+    /// The most that were in flight since.
+    in_flight_peak: u64,
     first_due_ns: u64,
     last_ack_ns: u64,
     /// What the open transaction has put into the sums so far.
@@ -111,13 +106,9 @@ impl Ledger {
             doubts: BTreeMap::new(),
             topics: Vec::new(),
             lost_contact: false,
-            service: Latencies::new(),
-            response: Latencies::new(),
-            schedule_delay: Latencies::new(),
-            flush_time: Latencies::new(),
-            interval: Latencies::new(),
-            interval_start: (0, 0),
-            intervals: VecDeque::with_capacity(INTERVALS_SHOWN + 1),
+            figures: Box::default(),
+            page_start_ns: 0,
+            in_flight_peak: 0,
             first_due_ns: 0,
             last_ack_ns: 0,
             transaction: None,
@@ -138,7 +129,7 @@ impl Ledger {
         self.begun = true;
         self.first_due_ns = first_due_ns;
         self.last_ack_ns = first_due_ns;
-        self.interval_start.0 = first_due_ns;
+        self.page_start_ns = first_due_ns;
     }
 
     /// A slot for a record that is about to be handed over; `None` while as many are in flight as
@@ -147,6 +138,7 @@ impl Ledger {
         let slot = self.free.pop()?;
         self.slots[slot] = Slot { due_ns, sent_ns, bytes, target };
         self.handed_over += 1;
+        self.in_flight_peak = self.in_flight_peak.max((self.slots.len() - self.free.len()) as u64);
         Some(slot)
     }
 
@@ -160,8 +152,13 @@ impl Ledger {
     pub(super) fn taken(&mut self, slot: usize) {
         if self.has_due_times() {
             let Slot { due_ns, sent_ns, .. } = self.slots[slot];
-            self.schedule_delay.record_ns(sent_ns.saturating_sub(due_ns));
+            self.figures.schedule_delay.record_ns(sent_ns.saturating_sub(due_ns));
         }
+    }
+
+    /// Which figures there are: response times, schedule delays.
+    pub(super) fn is_paced(&self) -> (bool, bool) {
+        (self.pace != Pace::Unlimited, self.has_due_times())
     }
 
     /// Whether records are due at some time, each at its own or all of a window at its beginning.
@@ -171,7 +168,7 @@ impl Ledger {
 
     /// A blocking flush ended.
     pub(super) fn flushed(&mut self, took_ns: u64) {
-        self.flush_time.record_ns(took_ns);
+        self.figures.flush_time.record_ns(took_ns);
     }
 
     /// A record that the client refused for good.
@@ -223,13 +220,9 @@ impl Ledger {
             transaction.bytes += record.bytes;
         }
         self.last_ack_ns = now_ns;
-        self.service.record_ns(service_ns);
-        if self.pace == Pace::Unlimited {
-            self.interval.record_ns(service_ns);
-        } else {
-            let response_ns = now_ns.saturating_sub(record.due_ns);
-            self.response.record_ns(response_ns);
-            self.interval.record_ns(response_ns);
+        self.figures.service.record_ns(service_ns);
+        if self.pace != Pace::Unlimited {
+            self.figures.response.record_ns(now_ns.saturating_sub(record.due_ns));
         }
     }
 
@@ -320,46 +313,28 @@ impl Ledger {
         self.handed_over - self.delivered - self.failed - self.unknown - self.aborted
     }
 
-    /// Ends the current interval.
-    pub(super) fn end_interval(&mut self, now_ns: u64) {
+    /// Begins a new page and gives the one that ends now; none before the first record is due. The figures
+    /// of the new one go into an empty set.
+    pub(super) fn end_page(&mut self, now_ns: u64, empty: impl FnOnce() -> Box<Figures>) -> Option<Page> {
         if !self.begun {
-            return;
+            return None;
         }
-        let (start_ns, failed) = self.interval_start;
-        let summary = self.interval.summary();
-        let interval = Interval {
-            start_ms: start_ns.saturating_sub(self.first_due_ns) / 1_000_000,
-            length_ms: now_ns.saturating_sub(start_ns) / 1_000_000,
-            delivered: self.interval.count(),
-            failed: self.failed - failed,
-            p50_us: summary.p50_us,
-            p99_us: summary.p99_us,
-            max_us: summary.max_us,
+        let in_flight = self.in_flight();
+        let page = Page {
+            start_ns: std::mem::replace(&mut self.page_start_ns, now_ns),
+            end_ns: now_ns,
+            first_due_ns: self.first_due_ns,
+            in_flight_peak: std::mem::replace(&mut self.in_flight_peak, in_flight),
+            figures: std::mem::replace(&mut self.figures, empty()),
         };
-        self.intervals.push_back(interval);
-        if self.intervals.len() > INTERVALS_SHOWN {
-            self.intervals.pop_front();
-        }
-        self.interval.clear();
-        self.interval_start = (now_ns, self.failed);
+        Some(page)
     }
 
-    /// Everything so far, that of some classes included.
-    pub(super) fn snapshot(&self) -> Snapshot {
-        let flush_time = self.flush_time.summary();
-        Snapshot { status: self.status(), windows: self.windows, flush_time }
-    }
-
-    /// Everything so far.
-    pub(super) fn status(&self) -> ProduceBenchStatus {
+    /// Everything that is counted. What is measured is in the pages.
+    pub(super) fn sums(&self) -> ProduceBenchStatus {
         let elapsed_ns = self.last_ack_ns.saturating_sub(self.first_due_ns);
-        let paced = self.pace != Pace::Unlimited;
         ProduceBenchStatus {
             total_sent: self.delivered,
-            average_latency_ms: (self.service.mean_us() / 1000.0) as f32,
-            p50_latency_ms: self.service.java_quantile_ms(0.5),
-            p95_latency_ms: self.service.java_quantile_ms(0.95),
-            p99_latency_ms: self.service.java_quantile_ms(0.99),
             transactions_committed: self.committed,
             transactions_aborted: self.transactions_aborted,
             messages_aborted: self.aborted,
@@ -375,13 +350,7 @@ impl Ledger {
                 Pace::PerSecond(rate) => Some(rate),
                 Pace::Unlimited => None,
             },
-            service_time: self.service.summary(),
-            response_time: paced.then(|| self.response.summary()),
-            schedule_delay: self.has_due_times().then(|| self.schedule_delay.summary()),
-            ended_early: None,
-            last_trouble: None,
-            warnings: Vec::new(),
-            intervals: self.intervals.iter().copied().collect(),
+            ..ProduceBenchStatus::default()
         }
     }
 

@@ -6,6 +6,7 @@ mod ledger;
 mod schedule;
 mod sender;
 mod status;
+mod tally;
 
 use std::sync::Arc;
 
@@ -13,10 +14,11 @@ use trogdor_core::WorkerContext;
 
 pub(crate) use schedule::Schedule;
 pub(crate) use sender::{Job, Target};
-pub use status::{Interval, ProduceBenchStatus};
+pub use status::{IntervalSummary, ProduceBenchStatus};
 pub(crate) use status::{Snapshot, java_float};
 
 use crate::hot_thread::{HotThread, StopFlag};
+use tally::Clerk;
 
 /// Runs a job on a thread of its own until it is done or the worker is to stop, and gives the number
 /// of records that it handed over.
@@ -24,16 +26,19 @@ pub(crate) async fn run(name: &str, mut job: Job, ctx: &WorkerContext) -> Result
     let interval = statistics_interval(&job.targets);
     job.translated.librdkafka.entry("statistics.interval.ms".to_owned()).or_insert(interval);
     let flag = Arc::new(StopFlag::default());
-    let status = ctx.status.clone();
-    let work = move |flag: &StopFlag| sender::send(job, flag, &status);
+    let (clerk, desk) = Clerk::of(ctx, job.tell);
+    let work = move |flag: &StopFlag| sender::send(job, flag, desk);
     let mut thread = HotThread::spawn(name, flag.clone(), work)?;
-    tokio::select! {
-        result = thread.ended() => result,
-        reason = ctx.stop.stopped() => {
-            flag.stop_for(reason);
-            thread.ended().await
+    let ending = async {
+        tokio::select! {
+            result = thread.ended() => result,
+            reason = ctx.stop.stopped() => {
+                flag.stop_for(reason);
+                thread.ended().await
+            }
         }
-    }
+    };
+    tokio::join!(ending, clerk.serve()).0
 }
 
 /// How often the client tells its statistics, milliseconds: soon enough to see at its start when the

@@ -6,7 +6,7 @@ mod ending;
 mod full_rate;
 mod transactions;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,7 @@ use trogdor_core::StatusSlot;
 use super::ledger::{Deliveries, Ledger};
 use super::schedule::Schedule;
 use super::status::Snapshot;
+use super::tally::{Desk, Report};
 use crate::client_config::Translated;
 use crate::clock::{Stopwatch, sleep, wake_exactly, wall_ms};
 use crate::generators::{Flushes, Payloads, Transactions};
@@ -26,8 +27,8 @@ use crate::kafka::{client_config, refusal};
 use crate::native::BatchProducer;
 use crate::readiness::{Readiness, fatal_error};
 
-/// How often a status is published.
-const STATUS_PERIOD_NS: u64 = 1_000_000_000;
+/// How often the book is reported.
+const REPORT_PERIOD_MS: u64 = 1000;
 /// The longest the loop waits without looking at its stop flag.
 const LONGEST_WAIT_NS: u64 = 20_000_000;
 /// In transactions at full rate, delivery reports are served once per this many records.
@@ -83,7 +84,7 @@ impl Job {
 
 /// Runs a job to its end and gives the number of records that it handed over. The last status is
 /// published before it returns.
-pub(super) fn send(mut job: Job, flag: &StopFlag, status: &StatusSlot) -> Result<u64, String> {
+pub(super) fn send(mut job: Job, flag: &StopFlag, desk: Desk) -> Result<u64, String> {
     wake_exactly();
     let watch = Stopwatch::start();
     let in_flight_max = in_flight_max(&job.translated);
@@ -97,7 +98,7 @@ pub(super) fn send(mut job: Job, flag: &StopFlag, status: &StatusSlot) -> Result
     }
     let producer = BatchProducer::new(producer, job.shared_value());
     let warnings = job.warnings.clone();
-    let publisher = Publisher { status, tell: job.tell, warnings, due_ns: Cell::new(0) };
+    let publisher = Publisher { desk: RefCell::new(desk), warnings, due_ns: Cell::new(0) };
     let grace = Grace::new(job.grace);
     let mut sender = Sender {
         job,
@@ -138,7 +139,7 @@ struct Sender<'a> {
     deliveries: Deliveries,
     watch: Stopwatch,
     flag: &'a StopFlag,
-    publisher: Publisher<'a>,
+    publisher: Publisher,
     sent: u64,
     /// When sending began; the schedule counts from here.
     start_ns: u64,
@@ -148,38 +149,60 @@ struct Sender<'a> {
     grace: Grace,
 }
 
-/// Publishes a snapshot of the book each second.
-struct Publisher<'a> {
-    status: &'a StatusSlot,
-    tell: fn(&StatusSlot, Snapshot),
+/// Reports the book each second.
+struct Publisher {
+    desk: RefCell<Desk>,
     warnings: Vec<String>,
     due_ns: Cell<u64>,
 }
 
-impl Publisher<'_> {
+impl Publisher {
+    /// Reports are due when the wall clock begins a new second, so that intervals of several senders fit
+    /// together. One that finds no place waits for the next.
     fn publish_if_due(&self, deliveries: &Deliveries, schedule: &Schedule, now_ns: u64) {
-        if now_ns >= self.due_ns.get() {
-            self.due_ns.set(now_ns + STATUS_PERIOD_NS);
-            self.publish(deliveries, schedule, now_ns, None);
+        if now_ns < self.due_ns.get() {
+            return;
+        }
+        let wall_ms = wall_ms();
+        let left_ms = REPORT_PERIOD_MS - wall_ms.rem_euclid(REPORT_PERIOD_MS as i64) as u64;
+        self.due_ns.set(now_ns + left_ms * 1_000_000);
+        let desk = &mut *self.desk.borrow_mut();
+        if let Ok(place) = desk.reports.clone().try_reserve() {
+            place.send(self.report(desk, deliveries, schedule, (now_ns, wall_ms)));
         }
     }
 
-    fn publish(
+    /// The last report finds a place, however long it takes, unless nobody reads any more.
+    fn publish_last(
         &self,
         deliveries: &Deliveries,
         schedule: &Schedule,
         now_ns: u64,
         ended_early: Option<String>,
     ) {
+        let desk = &mut *self.desk.borrow_mut();
+        let mut report = self.report(desk, deliveries, schedule, (now_ns, wall_ms()));
+        report.sums.ended_early = ended_early;
+        // The worker may have been aborted.
+        let _ = desk.reports.blocking_send(report);
+    }
+
+    fn report(
+        &self,
+        desk: &mut Desk,
+        deliveries: &Deliveries,
+        schedule: &Schedule,
+        (now_ns, wall_ms): (u64, i64),
+    ) -> Report {
         let mut ledger = deliveries.ledger();
-        ledger.windows = schedule.windows();
-        ledger.end_interval(now_ns);
-        let mut snapshot = ledger.snapshot();
+        let windows = schedule.windows();
+        ledger.windows = windows;
+        let page = ledger.end_page(now_ns, || desk.empties.try_recv().unwrap_or_default());
+        let (mut sums, is_paced) = (ledger.sums(), ledger.is_paced());
         drop(ledger);
-        snapshot.status.ended_early = ended_early;
-        snapshot.status.last_trouble = deliveries.troubles.last();
-        snapshot.status.warnings = self.warnings.clone();
-        (self.tell)(self.status, snapshot);
+        sums.last_trouble = deliveries.troubles.last();
+        sums.warnings = self.warnings.clone();
+        Report { wall_ms, sums, is_paced, windows, page }
     }
 }
 
@@ -194,7 +217,8 @@ impl Sender<'_> {
         }
         self.start_ns = self.watch.elapsed_ns();
         self.deliveries.ledger().begin(self.start_ns);
-        self.publisher.due_ns.set(self.start_ns + STATUS_PERIOD_NS);
+        let left_ms = REPORT_PERIOD_MS - wall_ms().rem_euclid(REPORT_PERIOD_MS as i64) as u64;
+        self.publisher.due_ns.set(self.start_ns + left_ms * 1_000_000);
         let sent = match self.job.is_at_full_rate() {
             true => self.send_at_full_rate(),
             false => self.send_all(),
@@ -364,7 +388,7 @@ impl Sender<'_> {
         let early = sent_well && self.sent < wanted;
         let ended_early = early.then(|| format!("ended after {} of {wanted} messages", self.sent));
         let now_ns = self.watch.elapsed_ns();
-        self.publisher.publish(&self.deliveries, &self.job.schedule, now_ns, ended_early);
+        self.publisher.publish_last(&self.deliveries, &self.job.schedule, now_ns, ended_early);
     }
 }
 

@@ -72,7 +72,7 @@ pub struct ProduceBenchStatus {
     pub warnings: Vec<String>,
     /// The last intervals of about a second.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub intervals: Vec<Interval>,
+    pub intervals: Vec<IntervalSummary>,
 }
 
 /// The book at a moment.
@@ -88,7 +88,7 @@ pub(crate) struct Snapshot {
 /// What happened in one interval.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Interval {
+pub struct IntervalSummary {
     /// Its start, milliseconds after the first record was due.
     pub start_ms: u64,
     /// Its length, milliseconds.

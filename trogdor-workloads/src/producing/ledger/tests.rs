@@ -1,5 +1,9 @@
 //! The book without a client: what each entry does to the sums, to the latencies and to the status.
 
+use std::ops::{Deref, DerefMut};
+
+use super::super::status::{IntervalSummary, Snapshot};
+use super::super::tally::Tally;
 use super::*;
 use crate::generators::ThroughputGenerator;
 use crate::status::bounded;
@@ -10,13 +14,56 @@ const SECOND: u64 = 1000 * MS;
 /// Slots of a book in these tests.
 const SLOTS: usize = 8;
 
-fn ledger(pace: Pace) -> Ledger {
-    let mut ledger = Ledger::new(&Schedule::Pace(pace), SLOTS);
-    ledger.begin(0);
-    ledger
+/// A ledger with the tally of its pages.
+struct Book {
+    ledger: Ledger,
+    tally: Tally,
 }
 
-fn paced() -> Ledger {
+impl Book {
+    fn new(schedule: &Schedule) -> Book {
+        let mut ledger = Ledger::new(schedule, SLOTS);
+        ledger.begin(0);
+        Book { ledger, tally: Tally::default() }
+    }
+
+    fn end_interval(&mut self, now_ns: u64) {
+        if let Some(mut page) = self.ledger.end_page(now_ns, Box::default) {
+            self.tally.add(0, &self.ledger.sums(), &mut page);
+        }
+    }
+
+    /// Everything so far, that of the open page included.
+    fn snapshot(&self) -> Snapshot {
+        let mut tally = self.tally.clone();
+        tally.totals.add(&mut self.ledger.figures.clone());
+        tally.snapshot(self.ledger.sums(), self.ledger.is_paced(), self.ledger.windows)
+    }
+
+    fn status(&self) -> ProduceBenchStatus {
+        self.snapshot().status
+    }
+}
+
+impl Deref for Book {
+    type Target = Ledger;
+
+    fn deref(&self) -> &Ledger {
+        &self.ledger
+    }
+}
+
+impl DerefMut for Book {
+    fn deref_mut(&mut self) -> &mut Ledger {
+        &mut self.ledger
+    }
+}
+
+fn ledger(pace: Pace) -> Book {
+    Book::new(&Schedule::Pace(pace))
+}
+
+fn paced() -> Book {
     ledger(Pace::PerSecond(10))
 }
 
@@ -74,37 +121,37 @@ fn sums(status: &ProduceBenchStatus) -> Sums {
 
 #[test]
 fn the_book_balances_after_every_entry() {
-    type Entry = fn(&mut Ledger);
+    type Entry = fn(&mut Book);
     // Slots are given out from 0 and the one that was freed last first.
     let entries: &[(&str, Entry, Sums)] = &[
-        ("open", open, [1, 0, 0, 0, 1, 0]),
+        ("open", |book| open(book), [1, 0, 0, 0, 1, 0]),
         ("taken", |book| book.taken(0), [1, 0, 0, 0, 1, 0]),
-        ("open", open, [2, 0, 0, 0, 2, 0]),
+        ("open", |book| open(book), [2, 0, 0, 0, 2, 0]),
         ("cancel", |book| book.cancel(1), [1, 0, 0, 0, 1, 0]),
         ("refused", |book| book.refused("too large"), [2, 0, 1, 0, 1, 0]),
         ("acknowledged", |book| book.report(0, None, MS), [2, 1, 1, 0, 0, 0]),
         ("unknown slot", |book| book.report(SLOTS, None, MS), [2, 1, 1, 0, 0, 0]),
-        ("open", open, [3, 1, 1, 0, 1, 0]),
+        ("open", |book| open(book), [3, 1, 1, 0, 1, 0]),
         ("failed", |book| book.report(0, lost(Code::MessageTimedOut), MS), [3, 1, 2, 0, 0, 0]),
-        ("open", open, [4, 1, 2, 0, 1, 0]),
+        ("open", |book| open(book), [4, 1, 2, 0, 1, 0]),
         ("purged", |book| book.report(0, doubtful(Code::PurgeInflight), MS), [4, 1, 2, 1, 0, 0]),
-        ("begin", Ledger::transaction_begun, [4, 1, 2, 1, 0, 0]),
-        ("open", open, [5, 1, 2, 1, 1, 0]),
+        ("begin", |book| book.transaction_begun(), [4, 1, 2, 1, 0, 0]),
+        ("open", |book| open(book), [5, 1, 2, 1, 1, 0]),
         ("acknowledged", |book| book.report(0, None, MS), [5, 2, 2, 1, 0, 0]),
-        ("commit", Ledger::transaction_committed, [5, 2, 2, 1, 0, 0]),
-        ("begin", Ledger::transaction_begun, [5, 2, 2, 1, 0, 0]),
-        ("open", open, [6, 2, 2, 1, 1, 0]),
-        ("open", open, [7, 2, 2, 1, 2, 0]),
-        ("open", open, [8, 2, 2, 1, 3, 0]),
+        ("commit", |book| book.transaction_committed(), [5, 2, 2, 1, 0, 0]),
+        ("begin", |book| book.transaction_begun(), [5, 2, 2, 1, 0, 0]),
+        ("open", |book| open(book), [6, 2, 2, 1, 1, 0]),
+        ("open", |book| open(book), [7, 2, 2, 1, 2, 0]),
+        ("open", |book| open(book), [8, 2, 2, 1, 3, 0]),
         ("acknowledged", |book| book.report(1, None, MS), [8, 3, 2, 1, 2, 0]),
         ("never sent", |book| book.report(0, lost(Code::PurgeQueue), MS), [8, 3, 2, 1, 1, 1]),
         ("failed", |book| book.report(2, lost(Code::MessageTimedOut), MS), [8, 3, 3, 1, 0, 1]),
-        ("abort", Ledger::transaction_aborted, [8, 2, 3, 1, 0, 2]),
-        ("abort again", Ledger::transaction_aborted, [8, 2, 3, 1, 0, 2]),
-        ("begin", Ledger::transaction_begun, [8, 2, 3, 1, 0, 2]),
-        ("open", open, [9, 2, 3, 1, 1, 2]),
+        ("abort", |book| book.transaction_aborted(), [8, 2, 3, 1, 0, 2]),
+        ("abort again", |book| book.transaction_aborted(), [8, 2, 3, 1, 0, 2]),
+        ("begin", |book| book.transaction_begun(), [8, 2, 3, 1, 0, 2]),
+        ("open", |book| open(book), [9, 2, 3, 1, 1, 2]),
         ("acknowledged", |book| book.report(2, None, MS), [9, 3, 3, 1, 0, 2]),
-        ("no word of the end", Ledger::transaction_unknown, [9, 2, 3, 2, 0, 2]),
+        ("no word of the end", |book| book.transaction_unknown(), [9, 2, 3, 2, 0, 2]),
         ("interval", |book| book.end_interval(SECOND), [9, 2, 3, 2, 0, 2]),
     ];
     let mut book = paced();
@@ -335,8 +382,8 @@ fn few_records_are_not_faster_than_their_pace() {
 #[test]
 fn a_book_that_was_never_begun_has_no_intervals() {
     let mut book = Ledger::new(&Schedule::Pace(Pace::PerSecond(10)), SLOTS);
-    book.end_interval(SECOND);
-    assert_eq!((book.status().intervals.len(), book.status().messages_per_sec), (0, 0.0));
+    assert!(book.end_page(SECOND, Box::default).is_none());
+    assert_eq!(book.sums().messages_per_sec, 0.0);
 }
 
 #[test]
@@ -385,9 +432,9 @@ fn a_status_stays_small_whatever_happens() {
     for value in book.causes.values_mut() {
         *value = u64::MAX;
     }
-    for interval in &mut book.intervals {
+    for interval in &mut book.tally.intervals {
         let most = u64::MAX;
-        *interval = Interval {
+        *interval = IntervalSummary {
             start_ms: most,
             length_ms: most,
             delivered: most,
@@ -409,11 +456,10 @@ fn a_status_stays_small_whatever_happens() {
 }
 
 /// A book of two records per window of 100 ms.
-fn windowed() -> (Schedule, Ledger) {
+fn windowed() -> (Schedule, Book) {
     let generator = ThroughputGenerator::Constant { messages_per_window: 2, window_size_ms: 100 };
     let schedule = Schedule::in_windows(&generator, 0);
-    let mut book = Ledger::new(&schedule, SLOTS);
-    book.begin(0);
+    let book = Book::new(&schedule);
     (schedule, book)
 }
 

@@ -8,6 +8,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::RDKafkaApiKey;
 use serde::de::DeserializeOwned;
+use trogdor_core::measure::Recorder;
 use trogdor_core::{StatusBoard, StopReason, WorkerId};
 
 use super::*;
@@ -17,6 +18,7 @@ use crate::generators::{
 };
 use crate::pace::Pace;
 use crate::producing::ProduceBenchStatus;
+use crate::producing::tally::Clerk;
 use crate::spec_clients::{FIRST, SpecClients};
 
 type Broker = MockCluster<'static, DefaultProducerContext>;
@@ -53,10 +55,21 @@ fn job_at(servers: &str, messages_max: u64, conf: &[(&str, &str)]) -> Job {
     }
 }
 
+/// Runs a job on this thread, and its clerk on another.
+fn serve(job: Job, flag: &StopFlag, board: &Arc<StatusBoard>) -> Result<u64, String> {
+    let slot = StatusSlot::new(WorkerId(1), board.clone());
+    let (clerk, desk) = Clerk::new(slot, Recorder::new(WorkerId(1), Arc::default()), job.tell);
+    std::thread::scope(|scope| {
+        scope
+            .spawn(|| tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(clerk.serve()));
+        send(job, flag, desk)
+    })
+}
+
 /// Runs a job and gives its end and its last status.
 fn run<T: DeserializeOwned>(job: Job, flag: &StopFlag) -> (Result<u64, String>, T) {
     let board = Arc::<StatusBoard>::default();
-    let result = send(job, flag, &StatusSlot::new(WorkerId(1), board.clone()));
+    let result = serve(job, flag, &board);
     let status = board.take().remove(&WorkerId(1)).expect("the last status is always published");
     (result, serde_json::from_value(status).unwrap())
 }
@@ -68,11 +81,10 @@ fn run_until(
     is_so: impl Fn(&ProduceBenchStatus) -> bool,
 ) -> (Result<u64, String>, ProduceBenchStatus) {
     let (board, flag) = (Arc::<StatusBoard>::default(), Arc::<StopFlag>::default());
-    let slot = StatusSlot::new(WorkerId(1), board.clone());
     let last = || board.take().remove(&WorkerId(1)).map(|status| serde_json::from_value(status).unwrap());
     let watch = Stopwatch::start();
-    let sending_flag = flag.clone();
-    let sending = std::thread::spawn(move || send(job, &sending_flag, &slot));
+    let (sending_flag, sending_board) = (flag.clone(), board.clone());
+    let sending = std::thread::spawn(move || serve(job, &sending_flag, &sending_board));
     while !last().is_some_and(|status| is_so(&status)) {
         assert!(!sending.is_finished() && watch.elapsed_ns() < 30_000_000_000, "it never comes to that");
         sleep(Duration::from_millis(5));

@@ -1,11 +1,12 @@
 //! Turns without a client: in which order their records are handed over. Then the loop with a client
 //! that finds no broker: what it has no room for, and what becomes of what it took.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rdkafka::producer::BaseProducer;
+use trogdor_core::measure::Recorder;
 use trogdor_core::{StatusSlot, WorkerId};
 
 use super::super::super::ledger::{Deliveries, Ledger};
@@ -19,6 +20,7 @@ use crate::kafka::client_config;
 use crate::native::BatchProducer;
 use crate::pace::Pace;
 use crate::producing::ProduceBenchStatus;
+use crate::producing::tally::Clerk;
 use crate::spec_clients::{FIRST, SpecClients};
 
 /// A turn of records over targets in turn, from a position on.
@@ -134,13 +136,14 @@ fn with_sender<T>(
         client_config(&job.translated).create_with_context(deliveries.clone()).unwrap();
     let producer = BatchProducer::new(producer, job.shared_value());
     let slot = StatusSlot::new(WorkerId(1), Arc::default());
+    let (_clerk, desk) = Clerk::new(slot, Recorder::new(WorkerId(1), Arc::default()), job.tell);
     let mut sender = Sender {
         job,
         producer,
         deliveries: deliveries.clone(),
         watch,
         flag,
-        publisher: Publisher { status: &slot, tell: |_, _| (), warnings: Vec::new(), due_ns: Cell::new(0) },
+        publisher: Publisher { desk: RefCell::new(desk), warnings: Vec::new(), due_ns: Cell::new(0) },
         sent: 0,
         start_ns: 0,
         flushed_at_ns: 0,
@@ -148,11 +151,11 @@ fn with_sender<T>(
         grace: Grace::new(Duration::ZERO),
     };
     let result = send(&mut sender);
-    let status = deliveries.ledger().status();
+    let status = deliveries.ledger().sums();
     assert_eq!(sender.sent, status.handed_over);
     // What the client took is purged; these reports are served while it ends.
     drop(sender);
-    let ended = deliveries.ledger().status();
+    let ended = deliveries.ledger().sums();
     assert_eq!((ended.in_flight, ended.unknown), (0, status.in_flight), "{ended:?}");
     (result, status)
 }

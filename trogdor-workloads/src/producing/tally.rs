@@ -1,0 +1,189 @@
+//! What a producer measured, put together: pages come from the book, about one a second, and are summed up, told in
+//! the status and recorded. Quantiles and encoding cost more than a record may wait, so this is not done by
+//! the thread that sends.
+
+use std::collections::VecDeque;
+
+use tokio::sync::mpsc;
+use trogdor_core::measure::{Interval, Latencies, Recorder, counts, figures};
+use trogdor_core::{StatusSlot, WorkerContext};
+
+use super::status::{IntervalSummary, ProduceBenchStatus, Snapshot};
+use crate::generators::WindowCounts;
+
+/// How many intervals a status shows.
+const INTERVALS_SHOWN: usize = 10;
+/// The name of the highest number of records in flight in an interval.
+const IN_FLIGHT: &str = "inFlight";
+/// Further intervals wait at the sender while this many reports do.
+const REPORTS_WAITING: usize = 2;
+
+/// What is measured of records.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Figures {
+    pub(super) service: Latencies,
+    pub(super) response: Latencies,
+    pub(super) schedule_delay: Latencies,
+    /// How long blocking flushes took.
+    pub(super) flush_time: Latencies,
+}
+
+impl Figures {
+    fn all(&mut self) -> [&mut Latencies; 4] {
+        [&mut self.service, &mut self.response, &mut self.schedule_delay, &mut self.flush_time]
+    }
+
+    pub(super) fn add(&mut self, other: &mut Figures) {
+        self.all().into_iter().zip(other.all()).for_each(|(sum, one)| sum.add(one));
+    }
+
+    fn clear(&mut self) {
+        self.all().into_iter().for_each(Latencies::clear);
+    }
+}
+
+/// What was measured in one stretch of time. Times are those of the sender's stopwatch.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) start_ns: u64,
+    pub(super) end_ns: u64,
+    pub(super) first_due_ns: u64,
+    /// The most records that were in flight.
+    pub(super) in_flight_peak: u64,
+    pub(super) figures: Box<Figures>,
+}
+
+/// The book as the sender tells it.
+#[derive(Debug)]
+pub(super) struct Report {
+    /// When, by the wall clock, milliseconds since the epoch.
+    pub(super) wall_ms: i64,
+    /// Everything that is counted.
+    pub(super) sums: ProduceBenchStatus,
+    /// Whether there are response times, and whether there are schedule delays.
+    pub(super) is_paced: (bool, bool),
+    pub(super) windows: Option<WindowCounts>,
+    pub(super) page: Option<Page>,
+}
+
+/// The sender's end of the way to its clerk.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) reports: mpsc::Sender<Report>,
+    /// Cleared sets of figures that come back.
+    pub(super) empties: mpsc::UnboundedReceiver<Box<Figures>>,
+}
+
+/// Sums up pages.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tally {
+    pub(super) totals: Figures,
+    pub(super) intervals: VecDeque<IntervalSummary>,
+    /// What was counted by the end of the last page.
+    before: ProduceBenchStatus,
+}
+
+impl Tally {
+    /// Adds a page; what it adds to the sums is the interval that is to be recorded.
+    pub(super) fn add(&mut self, wall_ms: i64, sums: &ProduceBenchStatus, page: &mut Page) -> Interval {
+        const MS: u64 = 1_000_000;
+        let length_ms = page.end_ns.saturating_sub(page.start_ns) / MS;
+        let before = std::mem::replace(&mut self.before, sums.clone());
+        let figures = &*page.figures;
+        let told = if figures.response.is_empty() { &figures.service } else { &figures.response };
+        let summary = told.summary();
+        self.intervals.push_back(IntervalSummary {
+            start_ms: page.start_ns.saturating_sub(page.first_due_ns) / MS,
+            length_ms,
+            delivered: told.count(),
+            failed: sums.failed.saturating_sub(before.failed),
+            p50_us: summary.p50_us,
+            p99_us: summary.p99_us,
+            max_us: summary.max_us,
+        });
+        if self.intervals.len() > INTERVALS_SHOWN {
+            self.intervals.pop_front();
+        }
+        let interval = Interval::new(wall_ms.saturating_sub_unsigned(length_ms), length_ms)
+            .with_count(counts::HANDED_OVER, sums.handed_over.saturating_sub(before.handed_over))
+            .with_count(counts::DELIVERED, figures.service.count())
+            .with_count(counts::FAILED, sums.failed.saturating_sub(before.failed))
+            .with_count(counts::UNKNOWN, sums.unknown.saturating_sub(before.unknown))
+            .with_count(counts::BYTES, sums.bytes_sent.saturating_sub(before.bytes_sent))
+            .with_peak(IN_FLIGHT, page.in_flight_peak)
+            .with_latencies(figures::SERVICE_TIME, &figures.service)
+            .with_latencies(figures::RESPONSE_TIME, &figures.response)
+            .with_latencies(figures::SCHEDULE_DELAY, &figures.schedule_delay);
+        self.totals.add(&mut page.figures);
+        interval
+    }
+
+    /// The sums with what was measured.
+    pub(super) fn snapshot(
+        &self,
+        sums: ProduceBenchStatus,
+        (has_response, has_delay): (bool, bool),
+        windows: Option<WindowCounts>,
+    ) -> Snapshot {
+        let Figures { service, response, schedule_delay, flush_time } = &self.totals;
+        let status = ProduceBenchStatus {
+            average_latency_ms: (service.mean_us() / 1000.0) as f32,
+            p50_latency_ms: service.java_quantile_ms(0.5),
+            p95_latency_ms: service.java_quantile_ms(0.95),
+            p99_latency_ms: service.java_quantile_ms(0.99),
+            service_time: service.summary(),
+            response_time: has_response.then(|| response.summary()),
+            schedule_delay: has_delay.then(|| schedule_delay.summary()),
+            intervals: self.intervals.iter().copied().collect(),
+            ..sums
+        };
+        Snapshot { status, windows, flush_time: flush_time.summary() }
+    }
+}
+
+/// Publishes what a sender reports.
+pub(super) struct Clerk {
+    status: StatusSlot,
+    recorder: Recorder,
+    tell: fn(&StatusSlot, Snapshot),
+    tally: Tally,
+    reports: mpsc::Receiver<Report>,
+    empties: mpsc::UnboundedSender<Box<Figures>>,
+}
+
+impl Clerk {
+    /// A clerk, and the desk that a sender reports at.
+    pub(super) fn new(
+        status: StatusSlot,
+        recorder: Recorder,
+        tell: fn(&StatusSlot, Snapshot),
+    ) -> (Clerk, Desk) {
+        let (to_clerk, reports) = mpsc::channel(REPORTS_WAITING);
+        let (empties, from_clerk) = mpsc::unbounded_channel();
+        let clerk = Clerk { status, recorder, tell, tally: Tally::default(), reports, empties };
+        (clerk, Desk { reports: to_clerk, empties: from_clerk })
+    }
+
+    /// The clerk of a worker.
+    pub(super) fn of(ctx: &WorkerContext, tell: fn(&StatusSlot, Snapshot)) -> (Clerk, Desk) {
+        Clerk::new(ctx.status.clone(), ctx.recorder.clone(), tell)
+    }
+
+    /// Publishes all reports, until the sender is gone.
+    pub(super) async fn serve(mut self) {
+        while let Some(report) = self.reports.recv().await {
+            self.publish(report);
+        }
+    }
+
+    fn publish(&mut self, report: Report) {
+        let Report { wall_ms, sums, is_paced, windows, page } = report;
+        if let Some(mut page) = page {
+            self.recorder.push(self.tally.add(wall_ms, &sums, &mut page));
+            page.figures.clear();
+            // The sender may have ended.
+            let _ = self.empties.send(page.figures);
+        }
+        (self.tell)(&self.status, self.tally.snapshot(sums, is_paced, windows));
+    }
+}
