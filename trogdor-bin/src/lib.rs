@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod daemon;
 pub mod http;
+pub mod results;
 pub mod run;
 
 use std::ffi::OsString;

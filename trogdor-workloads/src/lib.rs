@@ -51,8 +51,8 @@ mod trouble;
 use trogdor_core::TaskClass;
 
 pub use client_config::{
-    ConfigErrors, HostPort, JavaProperties, Ours, Role, SaslCredentials, Translated, TrustStore, is_secret,
-    merge, redact, translate,
+    ConfigErrors, HIDDEN, HostPort, JavaProperties, Ours, Role, SaslCredentials, Translated, TrustStore,
+    is_secret, merge, redact, translate,
 };
 pub use configurable_producer::{
     CONFIGURABLE_PRODUCER, ConfigurableProducerSpec, ConfigurableProducerStatus, WindowsStatus,

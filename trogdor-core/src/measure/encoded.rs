@@ -13,6 +13,7 @@ use super::latencies::{DIGITS, Latencies};
 
 /// Before the compressed bytes: a magic number and their length.
 const ENVELOPE_BYTES: usize = 8;
+const MAGIC: &[u8] = &[0x1c, 0x84, 0x93, 0x14];
 /// The largest histogram, uncompressed: one of ours with every bar is a ninth of this.
 const PLAIN_BYTES_MAX: u64 = 4 << 20;
 /// Where the uncompressed form tells its number of digits, as a big-endian number.
@@ -45,6 +46,9 @@ impl EncodedLatencies {
     pub fn decode(&self) -> Result<Latencies, NotAHistogram> {
         let bytes = BASE64_STANDARD.decode(&self.0);
         let bytes = bytes.map_err(|error| NotAHistogram(format!("not Base64: {error}")))?;
+        if !bytes.starts_with(MAGIC) {
+            return Err(NotAHistogram("of another form".to_owned()));
+        }
         let compressed = bytes.get(ENVELOPE_BYTES..).unwrap_or_default();
         let mut plain = Vec::new();
         let inflated =
@@ -101,13 +105,14 @@ mod tests {
             V2DeflateSerializer::new().serialize(&histogram, &mut bytes).unwrap();
             BASE64_STANDARD.encode(bytes)
         };
-        let mut zeros = flate2::write::ZlibEncoder::new(vec![0; ENVELOPE_BYTES], flate2::Compression::fast());
+        let mut zeros =
+            flate2::write::ZlibEncoder::new([MAGIC, &[0; 4]].concat(), flate2::Compression::fast());
         std::io::copy(&mut std::io::repeat(0).take(1 << 30), &mut zeros).unwrap();
         let bomb = BASE64_STANDARD.encode(zeros.finish().unwrap());
         let rows = [
-            ("", "not compressed as told"),
+            ("", "of another form"),
             ("???", "not Base64"),
-            ("AAAA", "not compressed as told"),
+            ("AAAA", "of another form"),
             (&good[..good.len() - 12], ""),
             (&five_digits, "of another precision"),
             (&bomb, "of another precision"),

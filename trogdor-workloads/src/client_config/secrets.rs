@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 /// What is shown in place of a secret; Java's clients write the same.
-pub(super) const HIDDEN: &str = "[hidden]";
+pub const HIDDEN: &str = "[hidden]";
 
 /// Whether the value of this setting must stay out of logs and errors.
 pub fn is_secret(name: &str) -> bool {
