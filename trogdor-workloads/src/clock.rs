@@ -27,6 +27,16 @@ pub fn wall_ms() -> i64 {
     since_epoch.map_or(0, |duration| duration.as_millis() as i64)
 }
 
+/// Microseconds since the Unix epoch.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "records carry the wall clock, which their age is measured with"
+)]
+pub fn wall_us() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    since_epoch.map_or(0, |duration| duration.as_micros() as i64)
+}
+
 /// Lets the kernel wake this thread within a microsecond of the wanted time instead of fifty.
 pub fn wake_exactly() {
     // Where it is refused the schedule is a little coarser; the recorded schedule delay shows it.

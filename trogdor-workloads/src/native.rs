@@ -9,6 +9,7 @@ mod flusher;
 mod queue;
 mod raw;
 mod reader;
+mod settings;
 mod topic;
 
 use std::ffi::CString;
@@ -29,6 +30,7 @@ pub(crate) use batches::{BatchProducer, Failure, Record, TopicNumber};
 pub(crate) use consumer::{BatchConsumer, Received};
 pub(crate) use event::serve;
 pub(crate) use reader::PartitionReader;
+pub(crate) use settings::settings_in_force;
 
 /// Lets waiting batches go without their linger, and waits at most this long, without serving
 /// delivery reports. The binding's own flush serves them in steps of up to 100 ms.

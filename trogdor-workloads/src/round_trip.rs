@@ -14,7 +14,6 @@ mod share_receiver;
 mod status;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use indexmap::IndexMap;
@@ -30,9 +29,11 @@ pub use status::{RangesStatus, RoundTripStatus};
 
 use crate::client_config::{JavaProperties, Role, Translated};
 use crate::clock::Stopwatch;
+use crate::facts::HostFacts;
 use crate::generators::{PAYLOAD, PayloadGenerator};
 use crate::hot_thread::{HotThread, StopFlag};
 use crate::pace::Pace;
+use crate::seconds::Seconds;
 use crate::spec_clients::{
     ADMIN_CLIENT_CONF, BOOTSTRAP_SERVERS, COMMON_CLIENT_CONF, CONSUMER_CONF, FIRST, PRODUCER_CONF,
     SpecClients, without_transactions,
@@ -340,6 +341,7 @@ impl RoundTrip {
             watch,
             grace,
             book: book.clone(),
+            recorder: ctx.recorder.clone(),
             ends_tell: for_producer.librdkafka.get("acks").is_none_or(|acks| acks == "all" || acks == "-1"),
             ready: told,
         };
@@ -353,6 +355,7 @@ impl RoundTrip {
             watch,
             grace,
             book: book.clone(),
+            recorder: ctx.recorder.clone(),
             troubles,
         };
         Ok(RoundTrip { book, flag: Arc::default(), reader, receiver, sender, ready, teller })
@@ -363,19 +366,21 @@ impl RoundTrip {
         let RoundTrip { book, flag, reader, receiver, sender, ready, teller } = self;
         let both = run_both(reader, receiver, sender, ready, &book, &flag);
         let mut both = std::pin::pin!(both);
-        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        ctx.recorder.fact("host", HostFacts::read());
+        let mut seconds = Seconds::of(ctx);
+        let mut ticks = seconds.ticks();
         let mut is_stopping = false;
         let result = loop {
             tokio::select! {
                 result = &mut both => break result,
-                _ = ticks.tick() => drop(teller.tell(None)),
+                _ = ticks.tick() => drop(teller.tell(None, &mut seconds)),
                 reason = ctx.stop.stopped(), if !is_stopping => {
                     is_stopping = true;
                     flag.stop_for(reason);
                 }
             }
         };
-        let status = teller.tell(Some(&result));
+        let status = teller.tell(Some(&result), &mut seconds);
         let verdict = status.verdict(teller.is_idempotent);
         let verdict = match status.failed + status.unknown + status.not_yet_received {
             0 => verdict,
@@ -421,8 +426,9 @@ async fn run_both(
 
 impl Teller {
     /// Publishes a status; the last one is given how the run ended.
-    fn tell(&self, end: Option<&Result<(), String>>) -> RoundTripStatus {
+    fn tell(&self, end: Option<&Result<(), String>>, seconds: &mut Seconds) -> RoundTripStatus {
         let mut status = self.book.status();
+        seconds.end(self.book.sums(&status, end.is_some()));
         status.warnings.clone_from(&self.warnings);
         status.last_trouble = self.troubles.last().or(status.last_trouble);
         let sent = status.total_unique_sent;

@@ -59,6 +59,17 @@ impl Latencies {
         let _ = self.histogram.add(&other.histogram);
     }
 
+    /// What was added after an earlier state of the same set; nothing, if that is not one of its earlier states.
+    #[must_use]
+    pub fn since(&self, earlier: &Latencies) -> Latencies {
+        let mut added = self.clone();
+        match added.histogram.subtract(&earlier.histogram) {
+            Ok(()) => added.sum_us = self.sum_us.saturating_sub(earlier.sum_us),
+            Err(_) => added.clear(),
+        }
+        added
+    }
+
     /// Removes all.
     pub fn clear(&mut self) {
         self.histogram.reset();
@@ -209,6 +220,21 @@ mod tests {
         assert_eq!(latencies.java_quantile_ms(0.5), 4);
         assert_eq!(latencies.java_quantile_ms(0.99), 4);
         assert_eq!(latencies.mean_us(), 4000.0);
+    }
+
+    #[test]
+    fn what_was_added_since_is_exactly_that() {
+        let mut latencies = Latencies::new();
+        latencies.record_many_ns(3_000_000, 5);
+        let earlier = latencies.clone();
+        assert!(latencies.since(&earlier).is_empty());
+        latencies.record_ns(3_000_000);
+        latencies.record_ns(7_000_000);
+        let mut expected = Latencies::new();
+        expected.record_ns(3_000_000);
+        expected.record_ns(7_000_000);
+        assert_eq!(latencies.since(&earlier).summary(), expected.summary());
+        assert!(earlier.since(&latencies).is_empty());
     }
 
     #[test]

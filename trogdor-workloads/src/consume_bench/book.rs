@@ -2,9 +2,11 @@
 //! thread per batch, read once a second.
 
 use super::status::ConsumerStatus;
+use crate::facts::ClientFacts;
 use crate::record_processor::Ages;
+use crate::seconds::Sums;
 use crate::share::ShareFigures;
-use trogdor_core::measure::Latencies;
+use trogdor_core::measure::{Latencies, counts, figures};
 
 /// The book of one consumer.
 #[derive(Debug, Clone)]
@@ -24,6 +26,8 @@ pub(crate) struct Book {
     pub(crate) elapsed_ns: u64,
     pub(crate) ended_early: Option<String>,
     pub(crate) last_trouble: Option<String>,
+    /// The client, as the recording tells it; taken from here.
+    pub(crate) facts: Option<ClientFacts>,
     /// What only members of share groups count.
     pub(crate) share: Option<ShareFigures>,
 }
@@ -43,15 +47,17 @@ impl Book {
             elapsed_ns: 0,
             ended_early: None,
             last_trouble: None,
+            facts: None,
             share: None,
         }
     }
 
     /// Adds how long records of one timestamp were on their way.
-    pub(crate) fn delivered(&mut self, made_ms: i64, records: u64, now_ms: i64) {
-        let latency_ms = now_ms.saturating_sub(made_ms);
-        self.negative += if latency_ms < 0 { records } else { 0 };
-        self.delivery.record_many_ns((latency_ms.max(0) as u64).saturating_mul(1_000_000), records);
+    /// Timestamps are whole milliseconds, so the time told is longer than the real one by less than one.
+    pub(crate) fn delivered(&mut self, made_ms: i64, records: u64, now_us: i64) {
+        let latency_us = now_us.saturating_sub(made_ms.saturating_mul(1000));
+        self.negative += if latency_us < 0 { records } else { 0 };
+        self.delivery.record_many_ns((latency_us.max(0) as u64).saturating_mul(1000), records);
     }
 
     /// Adds what another consumer has received. Where several read one partition, the one that came
@@ -77,6 +83,17 @@ impl Book {
         self.elapsed_ns = self.elapsed_ns.max(other.elapsed_ns);
         if let Some(more) = &other.share {
             self.share.get_or_insert_default().add(more);
+        }
+    }
+
+    /// What intervals are made of.
+    pub(crate) fn sums(&self) -> Sums {
+        Sums {
+            counts: vec![(counts::RECEIVED, self.received), (counts::BYTES, self.bytes)],
+            latencies: vec![
+                (figures::END_TO_END, self.delivery.clone()),
+                (figures::POLL_GAP, self.gaps.clone()),
+            ],
         }
     }
 

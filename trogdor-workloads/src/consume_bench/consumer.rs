@@ -9,7 +9,7 @@ use rdkafka::Offset;
 use super::book::Book;
 use super::running::lock;
 use crate::client_config::Translated;
-use crate::clock::{Stopwatch, wall_ms};
+use crate::clock::{Stopwatch, wall_us};
 use crate::consumer_errors::fatal;
 use crate::hot_thread::StopFlag;
 use crate::native::{BatchConsumer, Received};
@@ -48,6 +48,7 @@ pub(super) struct Job {
 /// Consumes until enough was received, something fails for good, or a stop is asked for.
 pub(super) fn consume(job: Job, flag: &StopFlag) -> Result<(), String> {
     let consumer = BatchConsumer::new(&job.translated)?;
+    lock(&job.book).facts = Some(consumer.facts(&job.translated));
     match &job.source {
         Source::Subscribe(topics) => consumer.subscribe(topics)?,
         Source::Assign(partitions) => {
@@ -127,10 +128,10 @@ impl Consuming {
     fn take_batch(&mut self, allowed: u64) -> Result<(), String> {
         let batch = self.consumer.take(allowed as usize, POLL_LIMIT);
         let now_ns = self.watch.elapsed_ns();
-        let now_ms = wall_ms();
+        let now_us = wall_us();
         let gap_ns = now_ns - self.last_batch_ns;
         let mut book = lock(&self.job.book);
-        let mut entry = Entry { book: &mut book, now_ms, run: None, taken: 0 };
+        let mut entry = Entry { book: &mut book, now_us, run: None, taken: 0 };
         let mut result = Ok(());
         for item in batch {
             match item {
@@ -183,7 +184,7 @@ impl Consuming {
 /// Enters the records of one batch. What is the same for neighbours is entered once for all of them.
 struct Entry<'b, 'r> {
     book: &'b mut Book,
-    now_ms: i64,
+    now_us: i64,
     /// Neighbours of one partition and of one timestamp.
     run: Option<Run<'r>>,
     taken: u64,
@@ -201,7 +202,7 @@ impl<'r> Entry<'_, 'r> {
         self.taken += 1;
         self.book.bytes += (record.key().map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len)) as u64;
         if let Some(ages) = &mut self.book.ages {
-            ages.take(value, self.now_ms);
+            ages.take(value, self.now_us / 1000);
         }
         let timestamp_ms = record.timestamp_ms();
         match &mut self.run {
@@ -216,7 +217,7 @@ impl<'r> Entry<'_, 'r> {
     fn end_run(&mut self) {
         let Some(Run { first, timestamp_ms, records }) = self.run.take() else { return };
         if let Some(made_ms) = timestamp_ms {
-            self.book.delivered(made_ms, records, self.now_ms);
+            self.book.delivered(made_ms, records, self.now_us);
         }
         *self.book.partition(first.topic(), first.partition()) += records;
     }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -11,8 +10,10 @@ use trogdor_core::{StopReason, WorkerContext};
 
 use super::book::Book;
 use super::status::{ALL_CONSUMERS, ConsumeBenchStatus, ConsumerStatus};
+use crate::facts::HostFacts;
 use crate::hot_thread::{HotThread, StopFlag};
 use crate::record_processor::Ages;
+use crate::seconds::Seconds;
 use crate::share::{Accepted, ShareFigures};
 
 /// How many consumers a status shows one by one.
@@ -39,6 +40,8 @@ pub(crate) struct Running {
     books: Vec<(String, Arc<Mutex<Book>>)>,
     unique: Unique,
     notes: BTreeSet<String>,
+    /// What was noted last of each consumer: its partitions, its trouble.
+    noted: Vec<(Vec<String>, Option<String>)>,
     warnings: Vec<String>,
 }
 
@@ -71,6 +74,7 @@ impl Running {
             books: Vec::new(),
             unique,
             notes: BTreeSet::new(),
+            noted: Vec::new(),
             warnings: Vec::new(),
         }
     }
@@ -112,8 +116,8 @@ impl Running {
     pub(crate) async fn gather(mut self, ctx: &WorkerContext) -> Result<(), String> {
         let mut threads = std::mem::take(&mut self.threads);
         let mut ends: FuturesUnordered<_> = threads.iter_mut().map(HotThread::ended).collect();
-        let mut ticks = tokio::time::interval(Duration::from_secs(1));
-        ticks.tick().await;
+        let mut seconds = Seconds::of(ctx);
+        let mut ticks = seconds.ticks();
         let mut result = Ok(());
         let mut stopping = false;
         while !ends.is_empty() {
@@ -122,18 +126,52 @@ impl Running {
                     self.flag.stop();
                     result = result.and(Err(error));
                 },
-                _ = ticks.tick() => ctx.status.set(self.status()),
+                _ = ticks.tick() => self.tell(ctx, &mut seconds),
                 _ = ctx.stop.stopped(), if !stopping => {
                     stopping = true;
                     self.flag.stop();
                 }
             }
         }
-        ctx.status.set(self.status());
+        self.tell(ctx, &mut seconds);
         result
     }
 
-    fn status(&self) -> ConsumeBenchStatus {
+    fn tell(&mut self, ctx: &WorkerContext, seconds: &mut Seconds) {
+        // The settings of all differ in their names only.
+        if let Some(facts) = self.books.first().and_then(|(_, book)| lock(book).facts.take()) {
+            ctx.recorder.fact("consumer", facts);
+            ctx.recorder.fact("host", HostFacts::read());
+        }
+        self.note_changes(ctx);
+        let (status, all) = self.status();
+        seconds.end(all.sums());
+        ctx.status.set(status);
+    }
+
+    /// Records what changed of each consumer's partitions, and what keeps it from its cluster.
+    fn note_changes(&mut self, ctx: &WorkerContext) {
+        self.noted.resize_with(self.books.len(), Default::default);
+        let at_ms = ctx.clock.now().wall_ms;
+        for ((client_id, book), (assigned, trouble)) in self.books.iter().zip(&mut self.noted) {
+            let book = lock(book);
+            if book.assigned != *assigned {
+                assigned.clone_from(&book.assigned);
+                let text =
+                    format!("{client_id} reads {} partitions: {}", assigned.len(), assigned.join(", "));
+                ctx.recorder.note(at_ms, "rebalance", text);
+            }
+            if book.last_trouble != *trouble {
+                trouble.clone_from(&book.last_trouble);
+                trouble
+                    .iter()
+                    .for_each(|text| ctx.recorder.note(at_ms, "trouble", format!("{client_id}: {text}")));
+            }
+        }
+    }
+
+    /// The status, and the book of all consumers together.
+    fn status(&self) -> (ConsumeBenchStatus, Book) {
         let mut all = Book::new(None);
         let names_bytes_max = NAMES_BYTES_MAX / (self.books.len().min(CONSUMERS_SHOWN) + 1);
         let mut status = ConsumeBenchStatus::new();
@@ -163,7 +201,7 @@ impl Running {
             ..all.status(names_bytes_max)
         };
         status.insert(ALL_CONSUMERS.to_owned(), merged);
-        status
+        (status, all)
     }
 
     fn unique_of(&self, all: &mut Book) -> Option<u64> {
@@ -207,7 +245,7 @@ mod tests {
         for (consumers, partitions) in [(1, 1000), (19, 50), (20, 50), (500, 60)] {
             let mut running = running(consumers, partitions, &"t".repeat(249));
             (0..60).for_each(|n| running.warn(format!("{n} {}", "w".repeat(400))));
-            let status = running.status();
+            let status = running.status().0;
             let bytes = serde_json::to_string(&status).unwrap().len();
             assert!(bytes < STATUS_BYTES_MAX, "{consumers} consumers: {bytes}");
             for (name, one) in &status {
@@ -224,7 +262,7 @@ mod tests {
 
     #[test]
     fn names_that_fit_are_all_shown() {
-        let status = running(2, 40, "foo").status();
+        let status = running(2, 40, "foo").status().0;
         let shown = status.values().map(|one| one.assigned_partitions.len());
         assert_eq!(shown.collect::<Vec<_>>(), [51, 40, 40], "the names of both together are cut at 50");
         assert_eq!(status[ALL_CONSUMERS].assigned_partitions[50], "… and 30 more");

@@ -40,8 +40,9 @@ pub struct ConsumerStatus {
     /// What the record processor tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record_processor_status: Option<AgesStatus>,
-    /// From a record's timestamp to its receipt. Exact to the millisecond if the records were made on
-    /// this host; otherwise not bounded, since clocks are not compared.
+    /// From a record's timestamp to its receipt. Timestamps are whole milliseconds, so it is told longer by less than
+    /// one; those of a paced ProduceBench of ours are the times at which the records were due. Across hosts it
+    /// is wrong by what their clocks differ, which the result of a run bounds.
     pub delivery_latency: LatencySummary,
     /// Records whose timestamp lies in the future: the clocks of the hosts differ.
     pub negative_delivery_latencies: u64,

@@ -28,6 +28,7 @@ use super::queue::Queue;
 use super::{error_code, raw};
 use crate::client_config::Translated;
 use crate::clock::Stopwatch;
+use crate::facts::ClientFacts;
 use crate::kafka::{client_config, refusal};
 use crate::topic_admin::Unanswered;
 use crate::trouble::{Trouble, Troubles};
@@ -225,6 +226,11 @@ impl BatchConsumer {
                 None
             }
         }
+    }
+
+    /// What a recording tells of it, given what it was made with.
+    pub(crate) fn facts(&self, translated: &Translated) -> ClientFacts {
+        ClientFacts::of(&self.client, translated)
     }
 
     /// What kept it from its cluster so far.

@@ -393,6 +393,8 @@ pub(super) struct Deliveries {
     watch: Stopwatch,
     /// Whether the idempotent producer has its id, as the client's statistics tell.
     has_producer_id: Arc<AtomicBool>,
+    /// The last statistics that nobody has taken.
+    statistics: Arc<Mutex<Vec<u8>>>,
     pub(super) troubles: Troubles,
 }
 
@@ -402,6 +404,7 @@ impl Deliveries {
             ledger: Arc::new(Mutex::new(ledger)),
             watch,
             has_producer_id: Arc::default(),
+            statistics: Arc::default(),
             troubles: Troubles::default(),
         }
     }
@@ -409,6 +412,11 @@ impl Deliveries {
     /// Whether the idempotent producer has its id, as of the last statistics.
     pub(super) fn has_producer_id(&self) -> bool {
         self.has_producer_id.load(Ordering::Relaxed)
+    }
+
+    /// The last statistics; empty if they were taken before.
+    pub(super) fn take_statistics(&self) -> Vec<u8> {
+        std::mem::take(&mut self.statistics.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Enters delivery reports: a report is about all records of a request to a partition.
@@ -437,6 +445,9 @@ impl ClientContext for Deliveries {
         if !self.has_producer_id() && tells_producer_id(statistics) {
             self.has_producer_id.store(true, Ordering::Relaxed);
         }
+        let mut last = self.statistics.lock().unwrap_or_else(PoisonError::into_inner);
+        last.clear();
+        last.extend_from_slice(statistics);
     }
 }
 

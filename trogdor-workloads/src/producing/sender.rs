@@ -20,7 +20,8 @@ use super::schedule::Schedule;
 use super::status::Snapshot;
 use super::tally::{Desk, Report};
 use crate::client_config::Translated;
-use crate::clock::{Stopwatch, sleep, wake_exactly, wall_ms};
+use crate::clock::{Stopwatch, sleep, wake_exactly, wall_ms, wall_us};
+use crate::facts::{ClientFacts, HostFacts};
 use crate::generators::{Flushes, Payloads, Transactions};
 use crate::hot_thread::{Grace, StopFlag};
 use crate::kafka::{client_config, refusal};
@@ -96,6 +97,8 @@ pub(super) fn send(mut job: Job, flag: &StopFlag, desk: Desk) -> Result<u64, Str
     if let Some(credentials) = &job.translated.ours.sasl_credentials {
         crate::native::set_credentials(producer.client(), credentials)?;
     }
+    desk.recorder.fact("producer", ClientFacts::of(producer.client(), &job.translated));
+    desk.recorder.fact("host", HostFacts::read());
     let producer = BatchProducer::new(producer, job.shared_value());
     let warnings = job.warnings.clone();
     let publisher = Publisher { desk: RefCell::new(desk), warnings, due_ns: Cell::new(0) };
@@ -202,7 +205,8 @@ impl Publisher {
         drop(ledger);
         sums.last_trouble = deliveries.troubles.last();
         sums.warnings = self.warnings.clone();
-        Report { wall_ms, sums, is_paced, windows, page }
+        let statistics = deliveries.take_statistics();
+        Report { wall_ms, sums, is_paced, windows, page, statistics }
     }
 }
 
@@ -338,6 +342,7 @@ impl Sender<'_> {
             return Ok(true);
         }
         let mut blocked_since_ns = None;
+        let (has_response, _) = self.deliveries.ledger().is_paced();
         loop {
             let sent_ns = self.watch.elapsed_ns();
             let slot = self.deliveries.ledger().open(turn, due_ns.unwrap_or(sent_ns), sent_ns, bytes);
@@ -346,6 +351,11 @@ impl Sender<'_> {
                 Some(slot) => {
                     let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&target.topic, slot);
                     (record.key, record.payload, record.partition) = (key, value, target.partition);
+                    // Who consumes it can tell how long it took from there.
+                    record.timestamp = due_ns.filter(|_| has_response).map(|due_ns| {
+                        let late_us = sent_ns.saturating_sub(due_ns) / 1000;
+                        wall_us().saturating_sub_unsigned(late_us).div_euclid(1000)
+                    });
                     match self.producer.send(record) {
                         Ok(()) => {
                             self.deliveries.ledger().taken(slot);

@@ -10,6 +10,7 @@ use trogdor_core::{StatusSlot, WorkerContext};
 
 use super::status::{IntervalSummary, ProduceBenchStatus, Snapshot};
 use crate::generators::WindowCounts;
+use crate::leaders::Leaders;
 
 /// How many intervals a status shows.
 const INTERVALS_SHOWN: usize = 10;
@@ -64,6 +65,8 @@ pub(super) struct Report {
     pub(super) is_paced: (bool, bool),
     pub(super) windows: Option<WindowCounts>,
     pub(super) page: Option<Page>,
+    /// The client's last statistics; empty if there are no new ones.
+    pub(super) statistics: Vec<u8>,
 }
 
 /// The sender's end of the way to its clerk.
@@ -72,6 +75,8 @@ pub(super) struct Desk {
     pub(super) reports: mpsc::Sender<Report>,
     /// Cleared sets of figures that come back.
     pub(super) empties: mpsc::UnboundedReceiver<Box<Figures>>,
+    /// For facts.
+    pub(super) recorder: Recorder,
 }
 
 /// Sums up pages.
@@ -147,6 +152,9 @@ pub(super) struct Clerk {
     recorder: Recorder,
     tell: fn(&StatusSlot, Snapshot),
     tally: Tally,
+    leaders: Leaders,
+    /// The last trouble that was noted.
+    trouble: Option<String>,
     reports: mpsc::Receiver<Report>,
     empties: mpsc::UnboundedSender<Box<Figures>>,
 }
@@ -160,8 +168,18 @@ impl Clerk {
     ) -> (Clerk, Desk) {
         let (to_clerk, reports) = mpsc::channel(REPORTS_WAITING);
         let (empties, from_clerk) = mpsc::unbounded_channel();
-        let clerk = Clerk { status, recorder, tell, tally: Tally::default(), reports, empties };
-        (clerk, Desk { reports: to_clerk, empties: from_clerk })
+        let desk = Desk { reports: to_clerk, empties: from_clerk, recorder: recorder.clone() };
+        let clerk = Clerk {
+            status,
+            recorder,
+            tell,
+            tally: Tally::default(),
+            leaders: Leaders::default(),
+            trouble: None,
+            reports,
+            empties,
+        };
+        (clerk, desk)
     }
 
     /// The clerk of a worker.
@@ -177,7 +195,14 @@ impl Clerk {
     }
 
     fn publish(&mut self, report: Report) {
-        let Report { wall_ms, sums, is_paced, windows, page } = report;
+        let Report { wall_ms, sums, is_paced, windows, page, statistics } = report;
+        for change in self.leaders.changes(&statistics) {
+            self.recorder.note(wall_ms, "leader", change);
+        }
+        if sums.last_trouble != self.trouble {
+            self.trouble.clone_from(&sums.last_trouble);
+            self.trouble.iter().for_each(|text| self.recorder.note(wall_ms, "trouble", text.clone()));
+        }
         if let Some(mut page) = page {
             self.recorder.push(self.tally.add(wall_ms, &sums, &mut page));
             page.figures.clear();

@@ -9,9 +9,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::index_set::{Findings, IndexSet, TooManyGaps};
 use super::mark::Mark;
 use super::status::{RangesStatus, RoundTripStatus};
+use crate::seconds::Sums;
 use crate::share::ShareFigures;
 use crate::status::count_cause;
-use trogdor_core::measure::Latencies;
+use trogdor_core::measure::{Latencies, counts, figures};
 
 /// Missing records that are told one by one; further ones are counted.
 const MISSING_TOLD_MAX: u64 = 100_000;
@@ -198,6 +199,20 @@ impl Book {
             received.last_ns = now_ns;
         }
         Ok(())
+    }
+
+    /// What intervals are made of. What nobody knows the fate of may still come back before the end.
+    pub(super) fn sums(&self, status: &RoundTripStatus, is_over: bool) -> Sums {
+        Sums {
+            counts: vec![
+                (counts::HANDED_OVER, status.total_unique_sent),
+                (counts::DELIVERED, status.acknowledged),
+                (counts::RECEIVED, status.total_received),
+                (counts::FAILED, status.failed),
+                (counts::UNKNOWN, if is_over { status.unknown } else { 0 }),
+            ],
+            latencies: vec![(figures::END_TO_END, self.received().end_to_end.clone())],
+        }
     }
 
     /// All figures so far.

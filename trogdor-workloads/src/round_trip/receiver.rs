@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rdkafka::Offset;
 use tokio::sync::oneshot;
+use trogdor_core::measure::Recorder;
 
 use super::Lane;
 use super::book::{Book, Received as ReceivedSide};
@@ -40,6 +41,7 @@ pub(super) struct Job {
     pub(super) watch: Stopwatch,
     pub(super) grace: Duration,
     pub(super) book: Arc<Book>,
+    pub(super) recorder: Recorder,
     /// Whether what is acknowledged lies before the end of its partition from then on, as `acks=all`
     /// promises.
     pub(super) ends_tell: bool,
@@ -50,12 +52,13 @@ pub(super) struct Job {
 /// Receives until all is there, the client fails for good, or a stop and its grace period are over.
 pub(super) fn receive(job: Job, flag: &StopFlag) -> Result<(), String> {
     let mut consumer = BatchConsumer::new(&job.translated)?;
+    job.recorder.fact("consumer", consumer.facts(&job.translated));
     let Some(ends) = ends(&job, &mut consumer, flag)? else { return Ok(()) };
     let from_the_ends = job.lanes.iter().zip(&ends);
     consumer.assign(
         from_the_ends.map(|(lane, end)| (lane.topic.as_str(), lane.partition, Offset::Offset(*end))),
     )?;
-    let Job { translated, lanes, run, watch, grace, book, ends_tell, ready } = job;
+    let Job { translated, lanes, run, watch, grace, book, ends_tell, ready, .. } = job;
     // Nobody waits for it any more if the worker is being stopped.
     let _ = ready.send(());
     let heard_ns = watch.elapsed_ns();

@@ -12,6 +12,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext, PurgeConfig};
 
+use trogdor_core::measure::Recorder;
+
 use super::Lane;
 use super::book::{Book, Sent};
 use super::fate::{Fate, may_pass};
@@ -19,6 +21,7 @@ use super::index_set::TooManyGaps;
 use super::mark::{HEADER, Mark, RunId, key_of};
 use crate::client_config::Translated;
 use crate::clock::{Stopwatch, sleep, wake_exactly, wall_ms};
+use crate::facts::ClientFacts;
 use crate::generators::Payloads;
 use crate::hot_thread::StopFlag;
 use crate::kafka::{client_config, refusal};
@@ -48,6 +51,7 @@ pub(super) struct Job {
     pub(super) watch: Stopwatch,
     pub(super) grace: Duration,
     pub(super) book: Arc<Book>,
+    pub(super) recorder: Recorder,
     /// What keeps the producer from its cluster.
     pub(super) troubles: Troubles,
 }
@@ -61,6 +65,7 @@ pub(super) fn send(job: Job, flag: &StopFlag) -> Result<(), String> {
     if let Some(credentials) = &job.translated.ours.sasl_credentials {
         crate::native::set_credentials(producer.client(), credentials)?;
     }
+    job.recorder.fact("producer", ClientFacts::of(producer.client(), &job.translated));
     let mut producer = BatchProducer::new(producer, None);
     let topics = job.lanes.iter().map(|lane| producer.open_topic(&lane.topic));
     let topics = topics.collect::<Result<_, _>>()?;

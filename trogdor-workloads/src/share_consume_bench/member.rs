@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::client_config::Translated;
-use crate::clock::{Stopwatch, wall_ms};
+use crate::clock::{Stopwatch, wall_us};
 use crate::consume_bench::book::Book;
 use crate::consume_bench::running::lock;
 use crate::hot_thread::StopFlag;
@@ -118,7 +118,7 @@ impl Member {
         let mut book = lock(&self.job.book);
         let (received, verdicts) = (self.received, self.job.verdicts);
         let mut entry =
-            Entry { book: &mut book, now_ms: wall_ms(), made_ms: None, run: 0, taken: 0, again: 0 };
+            Entry { book: &mut book, now_us: wall_us(), made_ms: None, run: 0, taken: 0, again: 0 };
         let taken = self.consumer.take(most, |delivered| {
             entry.add(&delivered);
             verdicts.of(received + entry.taken, delivered.delivery_count)
@@ -174,7 +174,7 @@ impl Member {
 /// Enters the records of one batch. Neighbours with one timestamp are entered together.
 struct Entry<'b> {
     book: &'b mut Book,
-    now_ms: i64,
+    now_us: i64,
     made_ms: Option<i64>,
     run: u64,
     taken: u64,
@@ -188,7 +188,7 @@ impl Entry<'_> {
         self.again += u64::from(delivered.delivery_count > 1);
         self.book.bytes += (record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len)) as u64;
         if let Some(ages) = &mut self.book.ages {
-            ages.take(record.value, self.now_ms);
+            ages.take(record.value, self.now_us / 1000);
         }
         let made_ms = (record.timestamp_ms >= 0).then_some(record.timestamp_ms);
         if self.made_ms != made_ms {
@@ -201,7 +201,7 @@ impl Entry<'_> {
     fn end_run(&mut self) {
         let records = std::mem::take(&mut self.run);
         if let Some(made_ms) = self.made_ms.filter(|_| records > 0) {
-            self.book.delivered(made_ms, records, self.now_ms);
+            self.book.delivered(made_ms, records, self.now_us);
         }
     }
 
