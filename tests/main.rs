@@ -17,6 +17,7 @@ mod faults_on_kafka;
 mod generators;
 mod interop;
 mod interop_faults;
+mod measurements;
 mod process_faults;
 mod produce_bench;
 mod rest;
