@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use crate::ids::{NodeName, TaskId, WorkerId};
 use crate::json::Problems;
-use crate::measure::{Cursor, RecordingPart};
+use crate::measure::{ClockResponse, Cursor, RecordingPart};
 use crate::messages::{
     AgentStatusResponse, CoordinatorStatusResponse, CreateTaskRequest, CreateWorkerRequest, NodesResponse,
     TaskWorkersResponse, TasksRequest, TasksResponse, UptimeResponse, WatchResponse,
@@ -126,6 +126,8 @@ pub trait AgentApi: Send + Sync {
     /// What changed since a version (0: everything), as soon as something did, or nothing when
     /// `wait` is over. Java agents answer [`ApiError::NotFound`].
     async fn watch(&self, since: u64, wait: Duration) -> Result<WatchResponse, ApiError>;
+    /// What its clock says. Java agents answer [`ApiError::NotFound`].
+    async fn clock(&self) -> Result<ClockResponse, ApiError>;
     /// What a worker recorded, after what the caller has. Java agents answer [`ApiError::NotFound`].
     async fn recording(&self, worker: WorkerId, after: Cursor) -> Result<RecordingPart, ApiError>;
 }

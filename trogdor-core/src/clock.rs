@@ -16,24 +16,46 @@ pub struct Now {
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// Reads both clocks.
     fn now(&self) -> Now;
+
+    /// The wall clock, microseconds since the epoch.
+    fn wall_us(&self) -> i64 {
+        self.now().wall_ms.saturating_mul(1000)
+    }
+
+    /// Which wall clock it is: the same text wherever the same one is read; empty if that is not known.
+    fn name(&self) -> &str {
+        ""
+    }
 }
 
 /// The machine's clocks. The monotonic part is tokio's, so it stands still under paused time.
 #[derive(Debug)]
 pub struct SystemClock {
     origin: tokio::time::Instant,
+    name: String,
 }
 
 impl SystemClock {
     /// A clock whose monotonic part starts at 0 now.
     pub fn shared() -> Arc<dyn Clock> {
-        Arc::new(SystemClock { origin: instant() })
+        // All processes of one boot of a machine read one clock, those in containers too.
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+        let name = boot.map(|boot| boot.trim().to_owned()).unwrap_or_default();
+        Arc::new(SystemClock { origin: instant(), name })
     }
 }
 
 impl Clock for SystemClock {
     fn now(&self) -> Now {
-        Now { wall_ms: wall_ms(), mono_ms: self.origin.elapsed().as_millis() as u64 }
+        Now { wall_ms: since_epoch().as_millis() as i64, mono_ms: self.origin.elapsed().as_millis() as u64 }
+    }
+
+    fn wall_us(&self) -> i64 {
+        since_epoch().as_micros() as i64
+    }
+
+    fn name(&self) -> &str {
+        &self.name
     }
 }
 
@@ -48,7 +70,7 @@ pub struct VirtualClock {
 impl VirtualClock {
     /// A clock that starts at the real wall time.
     pub fn shared() -> Arc<dyn Clock> {
-        Arc::new(VirtualClock { origin: instant(), wall_at_origin_ms: wall_ms() })
+        Arc::new(VirtualClock { origin: instant(), wall_at_origin_ms: since_epoch().as_millis() as i64 })
     }
 }
 
@@ -56,6 +78,10 @@ impl Clock for VirtualClock {
     fn now(&self) -> Now {
         let mono_ms = self.origin.elapsed().as_millis() as u64;
         Now { wall_ms: self.wall_at_origin_ms + mono_ms as i64, mono_ms }
+    }
+
+    fn name(&self) -> &str {
+        "this process"
     }
 }
 
@@ -65,7 +91,6 @@ fn instant() -> tokio::time::Instant {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this module is the edge at which clocks are read")]
-fn wall_ms() -> i64 {
-    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since_epoch.map_or(0, |duration| duration.as_millis() as i64)
+fn since_epoch() -> std::time::Duration {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::ids::{NodeName, TaskId, WorkerId};
 use crate::json::{Field, Kind, Object};
-use crate::measure::Cursor;
+use crate::measure::{ClockBounds, Cursor};
 use crate::spec::Spec;
 use crate::states::{TASK_STATE, TaskState, WORKER_STATE, WorkerState};
 
@@ -202,6 +202,9 @@ pub struct NodeReport {
     /// The task classes that our agent knows, and its abilities.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub capabilities: BTreeSet<String>,
+    /// How much its clock is ahead of the coordinator's, as far as that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<ClockBounds>,
     /// What the last failed attempt said.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub error: String,

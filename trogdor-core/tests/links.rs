@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use trogdor_core::agent::{Agent, AgentConfig};
 use trogdor_core::api::{AgentApi, ApiError, CoordinatorApi, StartRule};
 use trogdor_core::coordinator::{Coordinator, CoordinatorConfig};
-use trogdor_core::measure::{Cursor, RecordingPart};
+use trogdor_core::measure::{ClockResponse, Cursor, RecordingPart};
 use trogdor_core::messages::{
     AgentStatusResponse, CreateTaskRequest, CreateWorkerRequest, UptimeResponse, WatchResponse,
 };
@@ -127,6 +127,10 @@ impl AgentApi for JavaAgent {
         Err(ApiError::NotFound("HTTP 404 Not Found".to_owned()))
     }
 
+    async fn clock(&self) -> Result<ClockResponse, ApiError> {
+        unreachable!("Java agents do not tell")
+    }
+
     async fn recording(&self, _worker: WorkerId, _after: Cursor) -> Result<RecordingPart, ApiError> {
         unreachable!("Java agents record nothing")
     }
@@ -163,6 +167,10 @@ impl AgentApi for HangingAgent {
 
     async fn watch(&self, _since: u64, _wait: Duration) -> Result<WatchResponse, ApiError> {
         Err(ApiError::NotFound("HTTP 404 Not Found".to_owned()))
+    }
+
+    async fn clock(&self) -> Result<ClockResponse, ApiError> {
+        pending().await
     }
 
     async fn recording(&self, _worker: WorkerId, _after: Cursor) -> Result<RecordingPart, ApiError> {

@@ -76,6 +76,7 @@ mod tests {
                 "rust" => [text("x.y.ASpec"), text("y.z.BSpec")].into(),
                 _ => Default::default(),
             },
+            clock: None,
             error: text(error),
             active_workers: 2,
         }

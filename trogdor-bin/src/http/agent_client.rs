@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use hyper::Method;
 use trogdor_core::api::{AgentApi, ApiError, StartRule};
 use trogdor_core::coordinator::Connect;
-use trogdor_core::measure::{Cursor, RecordingPart};
+use trogdor_core::measure::{ClockResponse, Cursor, RecordingPart};
 use trogdor_core::messages::{
     AGENT_STATUS, AgentStatusResponse, CreateWorkerRequest, StopWorkerRequest, UPTIME, UptimeResponse,
     WatchResponse,
@@ -82,6 +82,10 @@ impl AgentApi for AgentClient {
 
     async fn shutdown(&self) -> Result<(), ApiError> {
         self.http.tell(Call::new(Method::PUT, "/agent/shutdown")).await
+    }
+
+    async fn clock(&self) -> Result<ClockResponse, ApiError> {
+        self.http.ask(Call::get("/agent/clock"), OURS).await
     }
 
     async fn recording(&self, worker: WorkerId, after: Cursor) -> Result<RecordingPart, ApiError> {

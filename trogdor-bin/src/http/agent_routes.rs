@@ -1,5 +1,5 @@
-//! The agent's endpoints: the original's, and two for our own coordinator: `watch`, its long poll,
-//! and `recording`. They turn requests into calls and answers into JSON; what a call does is not known here.
+//! The agent's endpoints: the original's, and some for our own coordinator: `watch`, its long
+//! poll, `recording` and `clock`. They turn requests into calls and answers into JSON; what a call does is not known here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,13 +65,17 @@ pub fn agent_routes(api: Arc<dyn AgentApi>, catalog: Catalog, limits: Limits) ->
         .and(context.clone())
         .and(query())
         .then(|context, query| async { answer(watch(context, query).await) });
+    let clock = path!("agent" / "clock")
+        .and(warp::get())
+        .and(context.clone())
+        .then(|context: Context| async move { answer(context.api.clock().await.map_err(Refusal::from)) });
     let recording = path!("agent" / "recording")
         .and(warp::get())
         .and(context)
         .and(query())
         .then(|context, query| async { answer(recording(context, query).await) });
     let routes = status.or(uptime).unify().or(create).unify().or(stop).unify().or(destroy).unify();
-    complete(routes.or(shutdown).unify().or(watch).unify().or(recording).unify())
+    complete(routes.or(shutdown).unify().or(watch).unify().or(recording).unify().or(clock).unify())
 }
 
 /// The request as far as it goes: what is missing has sentences of its own.

@@ -40,7 +40,13 @@ impl Agent {
         let classes = config.catalog.classes().map(|class| class.class.to_owned());
         let machine = AgentMachine::new(start_ms, config.stop_grace.as_millis() as u64, classes.collect());
         let (version, versions) = watch::channel(machine.version());
-        let handle = AgentHandle { inbox, versions, catalog: config.catalog.clone(), start_ms };
+        let handle = AgentHandle {
+            inbox,
+            versions,
+            catalog: config.catalog.clone(),
+            start_ms,
+            clock: config.clock.clone(),
+        };
         let span = info_span!("agent", node = %config.node);
         let driver = Driver {
             config,

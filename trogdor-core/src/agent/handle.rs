@@ -10,9 +10,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::machine::AgentMachine;
 use crate::api::{AgentApi, ApiError, StartRule};
 use crate::catalog::Catalog;
-use crate::clock::Now;
+use crate::clock::{Clock, Now};
 use crate::ids::WorkerId;
-use crate::measure::{Cursor, RecordingPart};
+use crate::measure::{ClockResponse, Cursor, RecordingPart};
 use crate::messages::{AgentStatusResponse, CreateWorkerRequest, UptimeResponse, WatchResponse};
 use crate::spec::{Abilities, TaskSpec};
 
@@ -35,6 +35,7 @@ pub struct AgentHandle {
     pub(super) versions: watch::Receiver<u64>,
     pub(super) catalog: Catalog,
     pub(super) start_ms: i64,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl AgentHandle {
@@ -102,6 +103,10 @@ impl AgentApi for AgentHandle {
         // Nothing new in time is an answer too, and a sender that is gone shows in the view.
         let _ = tokio::time::timeout(wait, changed).await;
         self.view(move |machine, _| machine.changes(since)).await
+    }
+
+    async fn clock(&self) -> Result<ClockResponse, ApiError> {
+        Ok(ClockResponse { wall_us: self.clock.wall_us(), clock: self.clock.name().to_owned() })
     }
 
     async fn recording(&self, worker: WorkerId, after: Cursor) -> Result<RecordingPart, ApiError> {

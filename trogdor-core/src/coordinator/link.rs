@@ -13,7 +13,7 @@ use super::machine::{AgentReport, Event};
 use crate::api::{AgentApi, ApiError};
 use crate::clock::Clock;
 use crate::ids::{NodeName, WorkerId};
-use crate::measure::{Cursor, RecordingPart};
+use crate::measure::{ClockBounds, Cursor, RecordingPart};
 use crate::messages::WatchResponse;
 use crate::states::WorkerState;
 
@@ -22,6 +22,10 @@ pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// How often what a running worker records is fetched. When it ends, the rest is fetched at once.
 const RECORDINGS_PERIOD_MS: u64 = 5_000;
+
+/// How often an agent's clock is looked at, and how often the first time: the quickest answer tells most.
+const CLOCK_PERIOD_MS: u64 = 2_000;
+const FIRST_CLOCK_QUESTIONS: usize = 3;
 
 pub(super) struct Link {
     pub(super) node: NodeName,
@@ -44,6 +48,8 @@ struct Known {
     workers: BTreeMap<WorkerId, WorkerState>,
     /// How much was fetched of what a worker recorded, and when, on the monotonic clock.
     recorded: BTreeMap<WorkerId, (Cursor, u64)>,
+    /// What is known of its clock, and since when, on the monotonic clock.
+    clock: Option<(ClockBounds, u64)>,
     reachable: Option<bool>,
 }
 
@@ -53,6 +59,14 @@ enum Kind {
     Unknown,
     Ours,
     Java,
+}
+
+impl Known {
+    /// What is known of the agent's clock at a moment.
+    fn bounds_at(&self, now_ms: u64) -> Option<ClockBounds> {
+        let (bounds, looked_at) = self.clock.as_ref()?;
+        Some(bounds.aged(Duration::from_millis(now_ms.saturating_sub(*looked_at))))
+    }
 }
 
 impl Link {
@@ -70,7 +84,13 @@ impl Link {
             let event = match looked {
                 Ok((seen, recordings)) => {
                     self.log_contact(&mut known, None);
-                    let report = AgentReport { seen, ours: is_long_poll, recordings, asked_at };
+                    let report = AgentReport {
+                        seen,
+                        ours: is_long_poll,
+                        recordings,
+                        clock: known.bounds_at(asked_at),
+                        asked_at,
+                    };
                     Event::AgentReported { node: self.node.clone(), report }
                 }
                 Err(error) => {
@@ -83,7 +103,9 @@ impl Link {
                 return;
             }
             // A long poll waits at the agent instead.
-            if !is_long_poll {
+            if is_long_poll {
+                self.look_at_clock(&mut known).await;
+            } else {
                 let _ = tokio::time::timeout(self.heartbeat, self.beat.notified()).await;
             }
         }
@@ -119,11 +141,39 @@ impl Link {
         if life != 0 && seen.server_start_ms != life {
             // Another life of the agent: what it left out as unchanged is not what we know.
             known.recorded.clear();
+            known.clock = None;
             seen = within(ANSWER_LIMIT, self.agent.watch(0, Duration::ZERO)).await?;
         }
         known.kind = Kind::Ours;
         known.seen = (seen.server_start_ms, seen.version);
         Ok(seen)
+    }
+
+    /// Narrows what is known of the agent's clock. No answer is no news.
+    async fn look_at_clock(&self, known: &mut Known) {
+        let now_ms = self.clock.now().mono_ms;
+        let is_due = known.clock.as_ref().is_none_or(|(_, looked_at)| now_ms >= looked_at + CLOCK_PERIOD_MS);
+        if known.kind != Kind::Ours || !is_due {
+            return;
+        }
+        let questions = if known.clock.is_none() { FIRST_CLOCK_QUESTIONS } else { 1 };
+        for _ in 0..questions {
+            let (asked_us, asked_at) = (self.clock.wall_us(), self.clock.now());
+            let Ok(answer) = within(ANSWER_LIMIT, self.agent.clock()).await else { return };
+            let (heard_us, heard_at) = (self.clock.wall_us(), self.clock.now());
+            // If the own clock was set meanwhile, the answer tells nothing. Both clocks tell whole milliseconds.
+            let took_us = heard_us.saturating_sub(asked_us);
+            let took_ms = heard_at.mono_ms.saturating_sub(asked_at.mono_ms);
+            if took_us < 0 || took_us.unsigned_abs().abs_diff(took_ms * 1000) > 2_000 {
+                continue;
+            }
+            let found = ClockBounds::of(&answer, self.clock.name(), asked_us, took_us.unsigned_abs());
+            let found = match known.bounds_at(heard_at.mono_ms) {
+                Some(before) => before.narrowed_by(&found),
+                None => found,
+            };
+            known.clock = Some((found, heard_at.mono_ms));
+        }
     }
 
     /// What workers recorded since the last time, before it is told that they have ended: who knows of the

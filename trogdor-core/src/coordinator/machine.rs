@@ -12,7 +12,7 @@ use super::workers::{Presence, WorkerEntry};
 use crate::api::ApiError;
 use crate::clock::Now;
 use crate::ids::{NodeName, TaskId, WorkerId};
-use crate::measure::RecordingPart;
+use crate::measure::{ClockBounds, RecordingPart};
 use crate::messages::{
     CreateWorkerRequest, NodeReport, NodesResponse, TaskWorkersResponse, TasksRequest, TasksResponse,
     WatchResponse,
@@ -56,6 +56,8 @@ pub(crate) struct AgentReport {
     pub ours: bool,
     /// What workers recorded since the last report.
     pub recordings: Vec<(WorkerId, RecordingPart)>,
+    /// What is known of the agent's clock.
+    pub clock: Option<ClockBounds>,
     /// When the question left, on the coordinator's monotonic clock: what was acknowledged later
     /// need not show in the answer.
     pub asked_at: u64,
@@ -125,9 +127,10 @@ pub(super) struct NodeEntry {
     version: String,
     pub(super) capabilities: BTreeSet<String>,
     error: String,
+    pub(super) clock: Option<ClockBounds>,
     foreign: BTreeSet<WorkerId>,
     /// Workers that the agent can still have something to do with.
-    live: BTreeSet<WorkerId>,
+    pub(super) live: BTreeSet<WorkerId>,
 }
 
 /// The coordinator's state.
@@ -139,7 +142,7 @@ pub(crate) struct CoordinatorMachine {
     pub(super) ended: VecDeque<(TaskId, i64)>,
     /// Tasks that wait for their start, and when that is on the monotonic clock.
     pending: BTreeSet<(u64, TaskId)>,
-    nodes: BTreeMap<NodeName, NodeEntry>,
+    pub(super) nodes: BTreeMap<NodeName, NodeEntry>,
     /// About how much memory recordings take, bytes.
     pub(super) recorded: usize,
     first_worker: i64,
@@ -255,6 +258,7 @@ impl CoordinatorMachine {
             version: node.version.clone(),
             capabilities: node.capabilities.clone(),
             error: node.error.clone(),
+            clock: node.clock.clone(),
             active_workers: node.live.iter().filter(|id| self.is_active(id)).count(),
         };
         let nodes = self.nodes.iter().map(|(name, node)| (name.clone(), report(node)));
@@ -379,6 +383,7 @@ impl CoordinatorMachine {
 
     fn reported(&mut self, now: Now, name: &NodeName, mut report: AgentReport, effects: &mut Vec<Effect>) {
         self.keep(std::mem::take(&mut report.recordings));
+        self.note_clock(name, report.clock.as_ref());
         let Some(node) = self.nodes.get_mut(name) else { return };
         (node.reachable, node.error) = (Some(true), String::new());
         (node.kind, node.version) = match report.ours {

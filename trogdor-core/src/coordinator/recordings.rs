@@ -4,7 +4,7 @@
 use super::machine::CoordinatorMachine;
 use crate::api::ApiError;
 use crate::ids::{NodeName, TaskId, WorkerId};
-use crate::measure::{Cursor, Notice, Recording, RecordingPart};
+use crate::measure::{CLOCK, ClockBounds, Cursor, Notice, Recording, RecordingPart};
 
 /// About how much memory all recordings may take, bytes. Tests shall not need as much.
 pub(super) const BYTES_MAX: usize = if cfg!(test) { 64 << 10 } else { 256 << 20 };
@@ -18,7 +18,27 @@ impl CoordinatorMachine {
         after: Cursor,
     ) -> Result<RecordingPart, ApiError> {
         let worker = self.worker_of(id, node)?;
-        Ok(self.workers.get(&worker).map(|entry| entry.recording.part_after(after)).unwrap_or_default())
+        let Some(entry) = self.workers.get(&worker) else { return Ok(RecordingPart::default()) };
+        let mut part = entry.recording.part_after(after);
+        if let Some(clock) = &entry.clock {
+            let clock = serde_json::to_value(clock).unwrap_or_default();
+            part.recording.facts.insert(CLOCK.to_owned(), clock);
+        }
+        Ok(part)
+    }
+
+    /// Takes what is known of a node's clock: for its workers all that was known while they were there counts.
+    pub(super) fn note_clock(&mut self, name: &NodeName, clock: Option<&ClockBounds>) {
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        node.clock = clock.cloned();
+        let Some(clock) = clock else { return };
+        for worker in &node.live {
+            match self.workers.get_mut(worker).map(|entry| &mut entry.clock) {
+                Some(Some(known)) => known.widen_to(clock),
+                Some(unknown @ None) => *unknown = Some(clock.clone()),
+                None => {}
+            }
+        }
     }
 
     /// Takes what workers recorded. Those that are not ours have none here.

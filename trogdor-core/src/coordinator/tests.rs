@@ -84,7 +84,7 @@ fn report(node: &str, asked_at: u64, workers: &[(i64, &str, &str)]) -> Event {
         changed,
         recorded: BTreeMap::new(),
     };
-    let report = AgentReport { seen, ours: true, recordings: Vec::new(), asked_at };
+    let report = AgentReport { seen, ours: true, recordings: Vec::new(), clock: None, asked_at };
     Event::AgentReported { node: NodeName::from(node), report }
 }
 

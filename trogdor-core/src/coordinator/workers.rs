@@ -6,7 +6,7 @@ use super::machine::{AgentReport, Command, CoordinatorMachine};
 use crate::api::ApiError;
 use crate::clock::Now;
 use crate::ids::{NodeName, TaskId, WorkerId};
-use crate::measure::Recording;
+use crate::measure::{ClockBounds, Recording};
 use crate::spec::Spec;
 use crate::states::WorkerState;
 
@@ -36,6 +36,8 @@ pub(crate) struct WorkerEntry {
     pub presence: Presence,
     /// What it recorded, as far as it has come here.
     pub recording: Recording,
+    /// How much the clock of its node was ahead while it was there.
+    pub clock: Option<ClockBounds>,
     pub in_flight: Option<Command>,
     /// Whether it was on its agent once.
     was_present: bool,
@@ -58,6 +60,7 @@ impl WorkerEntry {
             counted: false,
             presence: Presence::Absent,
             recording: Recording::default(),
+            clock: None,
             in_flight: None,
             was_present: false,
             blocked: false,

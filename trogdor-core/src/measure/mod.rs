@@ -3,6 +3,7 @@
 //! they are merged exactly, over workers, tasks and time. What is measured, and when, is the
 //! workloads' business; nothing here reads a clock.
 
+mod clocks;
 mod encoded;
 mod interval;
 mod latencies;
@@ -10,9 +11,10 @@ mod measured;
 mod recorder;
 mod recording;
 
+pub use clocks::{ClockBounds, ClockError, ClockResponse};
 pub use encoded::{EncodedLatencies, NotAHistogram};
 pub use interval::{Interval, counts, figures};
 pub use latencies::{Latencies, LatencySummary};
 pub use measured::Measured;
 pub use recorder::{Recorder, RecorderBoard};
-pub use recording::{Cursor, Notice, Recording, RecordingPart};
+pub use recording::{CLOCK, Cursor, Notice, Recording, RecordingPart};

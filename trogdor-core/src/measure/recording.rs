@@ -18,6 +18,9 @@ const TEXT_BYTES_MAX: usize = 500;
 /// A part holds no more than about this many bytes of intervals.
 const PART_BYTES_MAX: usize = if cfg!(test) { 4 << 10 } else { 4 << 20 };
 
+/// The fact that tells what the coordinator knows of the node's clock, as [`ClockBounds`](super::ClockBounds).
+pub const CLOCK: &str = "clock";
+
 /// Something that happened at a moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
