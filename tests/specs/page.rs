@@ -7,7 +7,7 @@ use trogdor_core::json::{Field, Kind, Object};
 use super::{expect_file, told};
 
 /// Numbers that count nothing and measure nothing.
-const PURE_NUMBERS: [&str; 9] = [
+const PURE_NUMBERS: [&str; 10] = [
     "seed",
     "startOffset",
     "activePartition",
@@ -17,6 +17,7 @@ const PURE_NUMBERS: [&str; 9] = [
     "mode",
     "probability",
     "fraction",
+    "exponent",
 ];
 
 #[test]

@@ -8,10 +8,12 @@ mod flush;
 mod java_random;
 mod payload;
 mod payloads;
+mod position_random;
 mod strict_log;
 mod tables;
 mod throughput;
 mod transaction;
+mod zipf;
 
 #[cfg(test)]
 mod tests;

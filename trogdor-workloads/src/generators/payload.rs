@@ -18,6 +18,17 @@ pub(super) const TIMESTAMP_BYTES: i32 = 8;
 /// More than the magnitude of any gaussian that `JavaRandom` draws.
 const GREATEST_GAUSSIAN: f64 = 12.01;
 
+/// The most numbers to draw from, all of which are exact as floats.
+const MAX_KEYS: i64 = 1 << 53;
+
+fn default_number_bytes() -> i32 {
+    8
+}
+
+fn default_exponent() -> f64 {
+    1.0
+}
+
 /// Maps a 64-bit position to bytes, or to no bytes at all. Sizes are in bytes.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
@@ -47,6 +58,40 @@ pub enum PayloadGenerator {
     },
     /// No bytes: a null key or value.
     Null,
+    /// Ours: one of some numbers from the offset on, all equally likely, a function of seed and position; as
+    /// a little-endian number, padded with zeros to the size.
+    UniformInteger {
+        /// Length of the payload.
+        #[serde(default = "default_number_bytes")]
+        size: i32,
+        /// How many different numbers there are.
+        #[serde(default)]
+        keys: i64,
+        /// Seed of the draw.
+        #[serde(default)]
+        seed: i64,
+        /// The least number.
+        #[serde(default)]
+        start_offset: i64,
+    },
+    /// Ours: the same by Zipf's law, the least number the most frequent one.
+    Zipf {
+        /// Length of the payload.
+        #[serde(default = "default_number_bytes")]
+        size: i32,
+        /// How many different numbers there are.
+        #[serde(default)]
+        keys: i64,
+        /// The number of rank k, from 1, is drawn in proportion to k to the power of minus this.
+        #[serde(default = "default_exponent")]
+        exponent: f64,
+        /// Seed of the draw.
+        #[serde(default)]
+        seed: i64,
+        /// The least number.
+        #[serde(default)]
+        start_offset: i64,
+    },
     /// One of several generators, drawn anew at every position.
     RandomComponent {
         /// Seed of the draw; the position is added to it, wrapping.
@@ -132,6 +177,7 @@ impl PayloadGenerator {
             PayloadGenerator::Constant(_) | PayloadGenerator::Null => true,
             PayloadGenerator::Sequential { size, .. } => *size == 0,
             PayloadGenerator::UniformRandom { size, padding, .. } => size == padding,
+            PayloadGenerator::UniformInteger { keys, .. } | PayloadGenerator::Zipf { keys, .. } => *keys == 1,
             PayloadGenerator::RandomComponent { components, .. } => match components.as_slice() {
                 [only] => only.component.as_ref().is_some_and(PayloadGenerator::is_constant),
                 _ => false,
@@ -164,6 +210,12 @@ impl PayloadGenerator {
                 padding_problem(*size, *padding).or_else(|| size_problem(*size)).into_iter().collect()
             }
             PayloadGenerator::Null => Vec::new(),
+            PayloadGenerator::UniformInteger { size, keys, .. } => key_problems(*size, *keys),
+            PayloadGenerator::Zipf { size, keys, exponent, .. } => {
+                let mut problems = key_problems(*size, *keys);
+                problems.extend(exponent_problem(*exponent));
+                problems
+            }
             PayloadGenerator::RandomComponent { components, .. } => component_problems(components),
             PayloadGenerator::TimestampRandom { size, .. } | PayloadGenerator::TimestampConstant { size } => {
                 timestamped_size_problem(*size).or_else(|| size_problem(*size)).into_iter().collect()
@@ -179,6 +231,8 @@ impl PayloadGenerator {
             PayloadGenerator::Constant(constant) => i64::from(constant.size()),
             PayloadGenerator::Sequential { size, .. }
             | PayloadGenerator::UniformRandom { size, .. }
+            | PayloadGenerator::UniformInteger { size, .. }
+            | PayloadGenerator::Zipf { size, .. }
             | PayloadGenerator::TimestampRandom { size, .. }
             | PayloadGenerator::TimestampConstant { size } => i64::from(*size),
             PayloadGenerator::Null => 0,
@@ -235,6 +289,26 @@ pub(super) fn written_zeros_problem(zeros: i64) -> Option<String> {
              task; give a short value above {MAX_WRITTEN_ZEROS} bytes, such as \"AA==\""
         )
     })
+}
+
+/// What is wrong with a draw from so many numbers of so many bytes.
+fn key_problems(size: i32, keys: i64) -> Vec<String> {
+    let room = u32::try_from(size).ok().and_then(|size| 256_i64.checked_pow(size));
+    let problem = match room {
+        _ if !(1..=MAX_KEYS).contains(&keys) => {
+            Some(format!("keys is {keys}; give the number of different keys, from 1 to {MAX_KEYS}"))
+        }
+        Some(room) if room < keys => Some(format!(
+            "keys is {keys}, but size {size} has room for {room} different ones; give a larger size"
+        )),
+        _ => None,
+    };
+    problem.into_iter().chain(size_problem(size)).collect()
+}
+
+fn exponent_problem(exponent: f64) -> Option<String> {
+    let is_fine = exponent.is_finite() && exponent >= 0.0;
+    (!is_fine).then(|| format!("exponent is {exponent}; give a finite number of 0 or more"))
 }
 
 fn size_problem(size: i32) -> Option<String> {

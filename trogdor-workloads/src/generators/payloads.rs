@@ -3,6 +3,8 @@
 
 use super::java_random::JavaRandom;
 use super::payload::{GaussianSizes, PayloadGenerator, RandomComponent, TIMESTAMP_BYTES};
+use super::position_random::PositionRandom;
+use super::zipf::Zipf;
 
 /// The payloads of one generator, started with [`PayloadGenerator::start`].
 #[derive(Debug)]
@@ -24,6 +26,13 @@ enum Form {
         random_length: usize,
         buffer: Vec<u8>,
     },
+    /// A number drawn anew at every position is added to the offset.
+    Number {
+        draw: Draw,
+        seed: i64,
+        start_offset: i64,
+        buffer: Vec<u8>,
+    },
     /// The numbers are upper bounds of the draw: 30, 100 for components of 30 % and 70 %.
     RandomComponent {
         seed: i64,
@@ -41,6 +50,13 @@ enum Form {
         current: Option<CurrentSize>,
         buffer: Vec<u8>,
     },
+}
+
+/// A draw of a number from 0 on.
+#[derive(Debug, Clone, Copy)]
+enum Draw {
+    Below(u64),
+    Zipf(Zipf),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +96,14 @@ impl Form {
                 JavaRandom::new(*seed).next_bytes(&mut buffer[random_length..]);
                 Form::UniformRandom { seed: *seed, random_length, buffer }
             }
+            PayloadGenerator::UniformInteger { size, keys, seed, start_offset } => {
+                let draw = Draw::Below(keys.unsigned_abs());
+                Form::Number { draw, seed: *seed, start_offset: *start_offset, buffer: zeros(*size)? }
+            }
+            PayloadGenerator::Zipf { size, keys, exponent, seed, start_offset } => {
+                let draw = Draw::Zipf(Zipf::new(keys.unsigned_abs(), *exponent));
+                Form::Number { draw, seed: *seed, start_offset: *start_offset, buffer: zeros(*size)? }
+            }
             PayloadGenerator::RandomComponent { seed, components } => {
                 Form::RandomComponent { seed: *seed, components: started(components)? }
             }
@@ -105,6 +129,15 @@ impl Form {
             }
             Form::UniformRandom { seed, random_length, buffer } => {
                 JavaRandom::new(seed.wrapping_add(position)).next_bytes(&mut buffer[..*random_length]);
+                Some(buffer)
+            }
+            Form::Number { draw, seed, start_offset, buffer } => {
+                let mut random = PositionRandom::at(*seed, position.cast_unsigned());
+                let drawn = match draw {
+                    Draw::Below(bound) => random.next_below(*bound),
+                    Draw::Zipf(zipf) => zipf.draw(&mut random),
+                };
+                put_number(buffer, start_offset.wrapping_add_unsigned(drawn));
                 Some(buffer)
             }
             Form::RandomComponent { seed, components } => {

@@ -18,6 +18,8 @@ pub static PAYLOAD: Family = Family {
         ("sequential", &SEQUENTIAL),
         ("uniformRandom", &UNIFORM_RANDOM),
         ("null", &NULL),
+        ("uniformInteger", &UNIFORM_INTEGER),
+        ("zipf", &ZIPF),
         ("randomComponent", &RANDOM_COMPONENT),
         ("timestampRandom", &TIMESTAMP_RANDOM),
         ("timestampConstant", &TIMESTAMP_CONSTANT),
@@ -68,6 +70,37 @@ const UNIFORM_RANDOM_FIELDS: &[Field] = &[
 ];
 
 static NULL: Object = Object::new("null payload generator", &[]);
+
+const NUMBER_SIZE: Field =
+    Field::new("size", Kind::Int, "8", "length of the payload; what the number leaves over is zeros")
+        .unit("bytes");
+const KEYS: Field =
+    Field::new("keys", Kind::Long, "", "how many different numbers are drawn from; required").unit("keys");
+const DRAW_SEED: Field =
+    Field::new("seed", Kind::Long, "0", "seed of the draw, which depends on it and the position");
+const NUMBER_OFFSET: Field = Field::new(
+    "startOffset",
+    Kind::Long,
+    "0",
+    "the least of the numbers; written with the least significant byte first, as by sequential",
+);
+
+static UNIFORM_INTEGER: Object =
+    Object::new("uniformInteger payload generator", &[NUMBER_SIZE, KEYS, DRAW_SEED, NUMBER_OFFSET]);
+
+static ZIPF: Object = Object::new("zipf payload generator", ZIPF_FIELDS);
+const ZIPF_FIELDS: &[Field] = &[
+    NUMBER_SIZE,
+    KEYS,
+    Field::new(
+        "exponent",
+        Kind::Double,
+        "1.0",
+        "the k-th number is drawn in proportion to 1 / k to this power; 0 makes all equal",
+    ),
+    DRAW_SEED,
+    NUMBER_OFFSET,
+];
 
 static RANDOM_COMPONENT: Object =
     Object::new("randomComponent payload generator", &RANDOM_COMPONENT_FIELDS).checked(check_components);

@@ -1,5 +1,6 @@
 //! The bytes that payload generators make. Their text has a file of its own.
 
+mod numbers;
 mod properties;
 mod written;
 
@@ -178,6 +179,10 @@ fn only_generators_without_variation_are_constant() {
         (r#"{"type":"sequential","size":1}"#, false),
         (r#"{"type":"uniformRandom","size":4,"padding":4}"#, true),
         (r#"{"type":"uniformRandom","size":4,"padding":3}"#, false),
+        (r#"{"type":"uniformInteger","keys":1}"#, true),
+        (r#"{"type":"uniformInteger","keys":2}"#, false),
+        (r#"{"type":"zipf","keys":1}"#, true),
+        (r#"{"type":"zipf","keys":2,"exponent":9}"#, false),
         (r#"{"type":"timestampConstant","size":8}"#, false),
         (r#"{"type":"gaussianTimestampConstant"}"#, false),
         (r#"{"type":"randomComponent","components":{"percent":100,"component":{"type":"null"}}}"#, true),

@@ -57,6 +57,12 @@ fn without_state() -> impl Strategy<Value = PayloadGenerator> {
         (0..300_i32, any_long(), 0..=300_i32).prop_map(|(size, seed, padding)| {
             PayloadGenerator::UniformRandom { size, seed, padding: padding.min(size) }
         }),
+        (7..300_i32, 1..=1_i64 << 53, any_long(), any_long()).prop_map(|(size, keys, seed, start_offset)| {
+            PayloadGenerator::UniformInteger { size, keys, seed, start_offset }
+        }),
+        (7..300_i32, 1..=1_i64 << 53, 0.0..3.0, any_long()).prop_map(|(size, keys, exponent, seed)| {
+            PayloadGenerator::Zipf { size, keys, exponent, seed, start_offset: seed }
+        }),
         (8..300_i32, any_long()).prop_map(|(size, seed)| PayloadGenerator::TimestampRandom { size, seed }),
         (8..300_i32).prop_map(|size| PayloadGenerator::TimestampConstant { size }),
     ]
@@ -89,6 +95,7 @@ fn of_parts(seed: i64, parts: Vec<(i32, PayloadGenerator)>) -> PayloadGenerator 
 /// Generators with any numbers, most of them out of order.
 fn anything() -> impl Strategy<Value = PayloadGenerator> {
     let deviation = prop_oneof![any::<f64>(), -20.0..20.0, Just(f64::NAN), Just(f64::INFINITY), Just(1e8)];
+    let exponent = prop_oneof![any::<f64>(), -1.0..3.0];
     let leaf = prop_oneof![
         (any_int(), vec(any::<u8>(), 0..4))
             .prop_map(|(size, pattern)| PayloadGenerator::Constant(ConstantPayload::new(size, pattern))),
@@ -98,6 +105,12 @@ fn anything() -> impl Strategy<Value = PayloadGenerator> {
             .prop_map(|(size, seed, padding)| PayloadGenerator::UniformRandom { size, seed, padding }),
         (any_int(), any_long()).prop_map(|(size, seed)| PayloadGenerator::TimestampRandom { size, seed }),
         any_int().prop_map(|size| PayloadGenerator::TimestampConstant { size }),
+        (any_int(), any_long(), any_long()).prop_map(|(size, keys, seed)| {
+            PayloadGenerator::UniformInteger { size, keys, seed, start_offset: seed }
+        }),
+        (any_int(), any_long(), exponent, any_long()).prop_map(|(size, keys, exponent, seed)| {
+            PayloadGenerator::Zipf { size, keys, exponent, seed, start_offset: seed }
+        }),
         (any_int(), deviation, any_int(), any_long()).prop_map(|(average, deviation, change, seed)| {
             PayloadGenerator::GaussianTimestampRandom(GaussianSizes {
                 message_size_average: average,
@@ -123,6 +136,8 @@ fn greatest(generator: &PayloadGenerator) -> f64 {
         PayloadGenerator::Constant(constant) => constant.size().into(),
         PayloadGenerator::Sequential { size, .. }
         | PayloadGenerator::UniformRandom { size, .. }
+        | PayloadGenerator::UniformInteger { size, .. }
+        | PayloadGenerator::Zipf { size, .. }
         | PayloadGenerator::TimestampRandom { size, .. }
         | PayloadGenerator::TimestampConstant { size } => f64::from(*size),
         PayloadGenerator::RandomComponent { components, .. } => {

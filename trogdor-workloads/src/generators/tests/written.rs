@@ -34,6 +34,14 @@ fn generators_are_written_as_the_original_writes_them() {
         ),
         (r#"{"type":"null"}"#, r#"{"type":"null"}"#),
         (
+            r#"{"type":"uniformInteger","keys":5}"#,
+            r#"{"type":"uniformInteger","size":8,"keys":5,"seed":0,"startOffset":0}"#,
+        ),
+        (
+            r#"{"type":"zipf","keys":"5","size":1}"#,
+            r#"{"type":"zipf","size":1,"keys":5,"exponent":1.0,"seed":0,"startOffset":0}"#,
+        ),
+        (
             r#"{"type":"randomComponent","components":{"component":{"type":"null"},"percent":"100"}}"#,
             r#"{"type":"randomComponent","seed":0,"components":[{"percent":100,"component":{"type":"null"}}]}"#,
         ),
