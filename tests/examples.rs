@@ -72,6 +72,7 @@ async fn every_example_spec_runs() {
         "no_op.json",
         "produce_bench.json",
         "round_trip.json",
+        "shaped_produce_bench.json",
         "share_consume_bench.json",
         "sustained_connection.json",
         "transactional_produce_bench.json",

@@ -68,9 +68,10 @@ pub use created_topics::CreatedTopics;
 pub use embedded::EmbeddedBroker;
 pub use external_command::{EXTERNAL_COMMAND, ExternalCommandSpec};
 pub use generators::{
-    ConstantPayload, FLUSH, FlushGenerator, Flushes, GaussianSizes, JavaRandom, MAX_PAYLOAD_BYTES, PAYLOAD,
-    PayloadGenerator, Payloads, RandomComponent, THROUGHPUT, TRANSACTION, ThroughputGenerator,
-    TransactionAction, TransactionGenerator, Transactions, WindowCounts, Windows,
+    ARRIVALS, ArrivalStep, Arrivals, ConstantPayload, DueTimes, FLUSH, FlushGenerator, Flushes,
+    GaussianSizes, JavaRandom, MAX_PAYLOAD_BYTES, PAYLOAD, PayloadGenerator, Payloads, RandomComponent,
+    THROUGHPUT, TRANSACTION, ThroughputGenerator, TransactionAction, TransactionGenerator, Transactions,
+    WindowCounts, Windows,
 };
 pub use pace::Pace;
 pub use produce_bench::{PRODUCE_BENCH, ProduceBenchSpec};

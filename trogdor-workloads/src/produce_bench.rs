@@ -12,7 +12,7 @@ use trogdor_core::{
 };
 
 use crate::client_config::{JavaProperties, Role, Translated};
-use crate::generators::{PAYLOAD, PayloadGenerator, TRANSACTION, TransactionGenerator};
+use crate::generators::{ARRIVALS, Arrivals, PAYLOAD, PayloadGenerator, TRANSACTION, TransactionGenerator};
 use crate::pace::{DEFAULT_PER_SEC, Pace};
 use crate::producing::{self, Job, ProduceBenchStatus, Target};
 use crate::spec_clients::{
@@ -70,6 +70,12 @@ const FIELDS: &[Field] = &[
     Field::new("skipFlush", Kind::Bool, "false", "whether batches may linger while the pace makes a pause"),
     Field::new("unlimited", Kind::Bool, "false", "ours: as fast as records are taken"),
     Field::new(
+        "arrivals",
+        Kind::Family(&ARRIVALS),
+        "",
+        "ours: the shape of the load, which decides when records are due; targetMessagesPerSec is not used then",
+    ),
+    Field::new(
         "producerNodes",
         Kind::List(&Kind::Text),
         "",
@@ -124,6 +130,9 @@ pub struct ProduceBenchSpec {
     /// Ours: no pace.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unlimited: bool,
+    /// Ours: the shape of the load, in place of [`target_messages_per_sec`](Self::target_messages_per_sec).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arrivals: Option<Arrivals>,
     /// Ours: several nodes in place of one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub producer_nodes: Vec<NodeName>,
@@ -149,6 +158,7 @@ impl Default for ProduceBenchSpec {
             use_configured_partitioner: false,
             skip_flush: false,
             unlimited: false,
+            arrivals: None,
             producer_nodes: Vec::new(),
         }
     }
@@ -187,6 +197,7 @@ impl TaskSpec for ProduceBenchSpec {
         problems.extend(self.key_generator.problems().iter().map(|text| format!("keyGenerator: {text}")));
         problems.extend(self.value_generator.problems().iter().map(|text| format!("valueGenerator: {text}")));
         problems.extend(self.transaction_generator.iter().flat_map(TransactionGenerator::problems));
+        problems.extend(self.arrivals_problems().iter().map(|text| format!("arrivals: {text}")));
         problems.extend(self.producer_settings().err());
         problems.extend(self.admin_settings().err());
         problems
@@ -194,8 +205,25 @@ impl TaskSpec for ProduceBenchSpec {
 }
 
 impl ProduceBenchSpec {
-    fn pace(&self) -> Pace {
-        Pace::from_spec(self.target_messages_per_sec, self.unlimited)
+    fn arrivals_problems(&self) -> Vec<String> {
+        let Some(arrivals) = &self.arrivals else { return Vec::new() };
+        let mut problems = arrivals.problems();
+        if self.unlimited {
+            problems.push(
+                "at full rate no record has a due time; leave out \"unlimited\": true, or them".to_owned(),
+            );
+        }
+        problems
+    }
+
+    /// When a node's records are due.
+    fn due_times(&self, node: &NodeName) -> Result<producing::Schedule, String> {
+        let Some(arrivals) = &self.arrivals else {
+            let pace = Pace::from_spec(self.target_messages_per_sec, self.unlimited);
+            return Ok(producing::Schedule::Pace(pace));
+        };
+        let sender = self.producer_nodes.iter().position(|name| name == node).unwrap_or(0);
+        Ok(producing::Schedule::Arrivals(arrivals.start(sender as u64)?))
     }
 
     fn clients(&self) -> SpecClients<'_> {
@@ -242,14 +270,18 @@ impl ProduceBenchSpec {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        if self.target_messages_per_sec <= 0 && !self.unlimited {
-            warnings.push(format!(
-                "targetMessagesPerSec is {}: sending {DEFAULT_PER_SEC} per second; set \"unlimited\": true for full rate",
-                self.target_messages_per_sec
-            ));
-        }
-        warnings
+        let target = self.target_messages_per_sec;
+        let warning = match (&self.arrivals, target) {
+            (Some(_), 0) => None,
+            (Some(_), _) => Some(format!(
+                "targetMessagesPerSec is {target}, but it is not used: arrivals tell when records are due"
+            )),
+            (None, ..=0) if !self.unlimited => Some(format!(
+                "targetMessagesPerSec is {target}: sending {DEFAULT_PER_SEC} per second; set \"unlimited\": true for full rate"
+            )),
+            (None, _) => None,
+        };
+        warning.into_iter().collect()
     }
 }
 
@@ -292,7 +324,7 @@ impl ProduceBenchWorker {
         let targets = spec.targets(translated.ours.round_robin_partitioner)?;
         Ok(Job {
             targets,
-            schedule: producing::Schedule::Pace(spec.pace()),
+            schedule: spec.due_times(&ctx.node)?,
             messages_max: spec.max_messages.max(0) as u64,
             keys: spec.key_generator.start()?,
             values: spec.value_generator.start()?,
@@ -309,21 +341,4 @@ impl ProduceBenchWorker {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_transactional_id_needs_a_transaction_generator() {
-        let spec = |transaction_generator| ProduceBenchSpec {
-            bootstrap_servers: "localhost:9092".to_owned(),
-            active_topics: serde_json::from_str(r#"{"foo": {}}"#).unwrap(),
-            producer_conf: [("transactional.id".to_owned(), "x".to_owned())].into(),
-            transaction_generator,
-            ..ProduceBenchSpec::default()
-        };
-        let expected = "transactional.id is set, but without a transactionGenerator no transaction is begun";
-        assert_eq!(spec(None).problems(), [expected]);
-        let generator = TransactionGenerator::Uniform { messages_per_transaction: 10 };
-        assert_eq!(spec(Some(generator)).problems(), [""; 0]);
-    }
-}
+mod tests;

@@ -1,9 +1,11 @@
-//! Generators: what decides the bytes of keys and values, where transactions begin and end, how many
-//! messages go in a window of time, and when a flush follows. A generator in a spec is an immutable
+//! Generators: what decides the bytes of keys and values, where transactions begin and end, when records are
+//! due, how many messages go in a window of time, and when a flush follows. A generator in a spec is an immutable
 //! value; what runs is started from it and owns all state. Nothing here talks to a broker or reads a
 //! clock.
 
+mod arrivals;
 mod constant;
+mod due_times;
 mod flush;
 mod java_random;
 mod payload;
@@ -18,7 +20,9 @@ mod zipf;
 #[cfg(test)]
 mod tests;
 
+pub use arrivals::{ARRIVALS, ArrivalStep, Arrivals};
 pub use constant::ConstantPayload;
+pub use due_times::DueTimes;
 pub use flush::{FLUSH, FlushGenerator, Flushes};
 pub use java_random::JavaRandom;
 pub use payload::{GaussianSizes, MAX_PAYLOAD_BYTES, PayloadGenerator, RandomComponent};

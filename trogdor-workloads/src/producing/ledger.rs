@@ -52,8 +52,10 @@ struct Transaction {
 /// The book.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    /// Unlimited where records are due in windows.
+    /// Unlimited where records are due in windows or in a shape.
     pace: Pace,
+    /// The time that the shape takes for all records handed over, where there is one.
+    pub(super) shape_ns: Option<u64>,
     /// What became of the windows, where there are some.
     pub(super) windows: Option<WindowCounts>,
     slots: Vec<Slot>,
@@ -93,6 +95,7 @@ impl Ledger {
     pub(super) fn new(schedule: &Schedule, in_flight_max: usize) -> Ledger {
         Ledger {
             pace: schedule.pace(),
+            shape_ns: schedule.shape_ns(0),
             windows: schedule.windows(),
             slots: vec![Slot::default(); in_flight_max],
             free: (0..in_flight_max).rev().collect(),
@@ -157,13 +160,18 @@ impl Ledger {
     }
 
     /// Which figures there are: response times, schedule delays.
-    pub(super) fn is_paced(&self) -> (bool, bool) {
-        (self.pace != Pace::Unlimited, self.has_due_times())
+    pub(super) fn figures_there(&self) -> (bool, bool) {
+        (self.is_paced(), self.has_due_times())
     }
 
     /// Whether records are due at some time, each at its own or all of a window at its beginning.
     fn has_due_times(&self) -> bool {
-        self.pace != Pace::Unlimited || self.windows.is_some()
+        self.is_paced() || self.windows.is_some()
+    }
+
+    /// Whether each record is due at a time of its own.
+    pub(super) fn is_paced(&self) -> bool {
+        self.pace != Pace::Unlimited || self.shape_ns.is_some()
     }
 
     /// A blocking flush ended.
@@ -221,7 +229,7 @@ impl Ledger {
         }
         self.last_ack_ns = now_ns;
         self.figures.service.record_ns(service_ns);
-        if self.pace != Pace::Unlimited {
+        if self.is_paced() {
             self.figures.response.record_ns(now_ns.saturating_sub(record.due_ns));
         }
     }
@@ -350,20 +358,18 @@ impl Ledger {
                 Pace::PerSecond(rate) => Some(rate),
                 Pace::Unlimited => None,
             },
+            scheduled_messages_per_sec: self.shape_ns.map(|ns| rate(self.handed_over, ns)),
             ..ProduceBenchStatus::default()
         }
     }
 
-    /// Delivered records per second, to a tenth. Of a schedule's n records the last one is due after
+    /// Delivered records per second. Of a schedule's n records the last one is due after
     /// n − 1 periods; it takes up its own period too, or few records would look too fast. Likewise
     /// the records of a window take up all of it.
     fn rate_per_sec(&self, elapsed_ns: u64) -> f64 {
         let covered_ns = self.windows.map(|windows| windows.covered_ns);
-        let scheduled_ns = self.pace.due_ns(self.handed_over).or(covered_ns).unwrap_or(0);
-        match elapsed_ns.max(scheduled_ns) {
-            0 => 0.0,
-            ns => (self.delivered as f64 / (ns as f64 / 1e9) * 10.0).round() / 10.0,
-        }
+        let scheduled_ns = self.pace.due_ns(self.handed_over).or(self.shape_ns).or(covered_ns);
+        rate(self.delivered, elapsed_ns.max(scheduled_ns.unwrap_or(0)))
     }
 
     /// Why the task failed, if it did.
@@ -384,6 +390,13 @@ impl Ledger {
             false => Err(format!("of {} messages {}", self.handed_over, parts.join(" and "))),
         }
     }
+}
+
+/// Records per second, to a tenth, slow ones to a thousandth; 0 if they take no time.
+fn rate(records: u64, ns: u64) -> f64 {
+    let rate = if ns == 0 { 0.0 } else { records as f64 / (ns as f64 / 1e9) };
+    let steps = if rate < 1.0 { 1000.0 } else { 10.0 };
+    (rate * steps).round() / steps
 }
 
 /// Enters delivery reports into the ledger; also the client's way to the log.

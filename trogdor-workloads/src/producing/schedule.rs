@@ -1,13 +1,15 @@
 //! What may be sent when. All times are nanoseconds since sending began.
 
-use crate::generators::{ThroughputGenerator, WindowCounts, Windows};
+use crate::generators::{DueTimes, ThroughputGenerator, WindowCounts, Windows};
 use crate::pace::Pace;
 
 /// The schedule of a run.
 #[derive(Debug)]
 pub(crate) enum Schedule {
-    /// Each record is due at a time of its own, or none is.
+    /// Each record is due at a time of its own, evenly, or none is.
     Pace(Pace),
+    /// Each record is due at a time of its own, in a shape.
+    Arrivals(DueTimes),
     /// Records are due at the beginning of their window, as many as it has.
     Windows(Windows),
 }
@@ -28,9 +30,13 @@ impl Schedule {
 
     /// Since when the next record, which has this number, may go, or from when on; `None`: at any
     /// time.
-    pub(super) fn due_ns(&mut self, index: u64, now_ns: u64) -> Option<u64> {
+    pub(crate) fn due_ns(&mut self, index: u64, now_ns: u64) -> Option<u64> {
         match self {
             Schedule::Pace(pace) => pace.due_ns(index),
+            Schedule::Arrivals(times) => {
+                times.pass(index);
+                Some(times.due_ns(index))
+            }
             Schedule::Windows(windows) => Some(windows.due_ns(now_ns)),
         }
     }
@@ -38,7 +44,7 @@ impl Schedule {
     /// A record was sent.
     pub(super) fn sent(&mut self, now_ns: u64) {
         match self {
-            Schedule::Pace(_) => (),
+            Schedule::Pace(_) | Schedule::Arrivals(_) => (),
             Schedule::Windows(windows) => windows.sent(now_ns),
         }
     }
@@ -46,16 +52,24 @@ impl Schedule {
     /// What became of the windows so far.
     pub(super) fn windows(&self) -> Option<WindowCounts> {
         match self {
-            Schedule::Pace(_) => None,
+            Schedule::Pace(_) | Schedule::Arrivals(_) => None,
             Schedule::Windows(windows) => Some(windows.counts()),
         }
     }
 
-    /// The pace of a run without windows.
+    /// The time that a shape takes for so many records: until the one after them is due.
+    pub(super) fn shape_ns(&self, records: u64) -> Option<u64> {
+        match self {
+            Schedule::Arrivals(times) => Some(times.due_ns(records)),
+            Schedule::Pace(_) | Schedule::Windows(_) => None,
+        }
+    }
+
+    /// The pace of a run without windows and without a shape.
     pub(super) fn pace(&self) -> Pace {
         match self {
             Schedule::Pace(pace) => *pace,
-            Schedule::Windows(_) => Pace::Unlimited,
+            Schedule::Arrivals(_) | Schedule::Windows(_) => Pace::Unlimited,
         }
     }
 }

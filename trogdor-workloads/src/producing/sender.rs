@@ -200,8 +200,9 @@ impl Publisher {
         let mut ledger = deliveries.ledger();
         let windows = schedule.windows();
         ledger.windows = windows;
+        ledger.shape_ns = schedule.shape_ns(ledger.handed_over);
         let page = ledger.end_page(now_ns, || desk.empties.try_recv().unwrap_or_default());
-        let (mut sums, is_paced) = (ledger.sums(), ledger.is_paced());
+        let (mut sums, is_paced) = (ledger.sums(), ledger.figures_there());
         drop(ledger);
         sums.last_trouble = deliveries.troubles.last();
         sums.warnings = self.warnings.clone();
@@ -342,7 +343,7 @@ impl Sender<'_> {
             return Ok(true);
         }
         let mut blocked_since_ns = None;
-        let (has_response, _) = self.deliveries.ledger().is_paced();
+        let is_paced = self.deliveries.ledger().is_paced();
         loop {
             let sent_ns = self.watch.elapsed_ns();
             let slot = self.deliveries.ledger().open(turn, due_ns.unwrap_or(sent_ns), sent_ns, bytes);
@@ -352,7 +353,7 @@ impl Sender<'_> {
                     let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&target.topic, slot);
                     (record.key, record.payload, record.partition) = (key, value, target.partition);
                     // Who consumes it can tell how long it took from there.
-                    record.timestamp = due_ns.filter(|_| has_response).map(|due_ns| {
+                    record.timestamp = due_ns.filter(|_| is_paced).map(|due_ns| {
                         let late_us = sent_ns.saturating_sub(due_ns) / 1000;
                         wall_us().saturating_sub_unsigned(late_us).div_euclid(1000)
                     });

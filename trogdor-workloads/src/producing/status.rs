@@ -50,9 +50,13 @@ pub struct ProduceBenchStatus {
     /// Delivered records per second over that time, or over the time that their schedule takes if that
     /// is longer.
     pub messages_per_sec: f64,
-    /// The pace that is kept; absent at full rate.
+    /// The pace that is kept; absent at full rate and where arrivals have a shape.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_messages_per_sec: Option<u32>,
+    /// Records that were handed over, per second of the time that the shape of arrivals takes for them, until
+    /// the next one is due; absent without a shape.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduled_messages_per_sec: Option<f64>,
     /// From hand-over to acknowledgement.
     pub service_time: LatencySummary,
     /// From due time to acknowledgement; absent at full rate, where nothing is due.

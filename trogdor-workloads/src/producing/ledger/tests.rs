@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use super::super::status::{IntervalSummary, Snapshot};
 use super::super::tally::Tally;
 use super::*;
-use crate::generators::ThroughputGenerator;
+use crate::generators::{Arrivals, ThroughputGenerator};
 use crate::status::bounded;
 
 const MS: u64 = 1_000_000;
@@ -37,7 +37,7 @@ impl Book {
     fn snapshot(&self) -> Snapshot {
         let mut tally = self.tally.clone();
         tally.totals.add(&mut self.ledger.figures.clone());
-        tally.snapshot(self.ledger.sums(), self.ledger.is_paced(), self.ledger.windows)
+        tally.snapshot(self.ledger.sums(), self.ledger.figures_there(), self.ledger.windows)
     }
 
     fn status(&self) -> ProduceBenchStatus {
@@ -195,8 +195,30 @@ fn a_late_record_took_as_long_as_somebody_waited_for_it() {
         (status.average_latency_ms, status.p50_latency_ms, status.p99_latency_ms),
         (1000.0, 1000, 1000)
     );
-    assert_eq!((status.elapsed_ms, status.messages_per_sec, status.bytes_sent), (6000, 0.2, 100));
+    assert_eq!((status.elapsed_ms, status.messages_per_sec, status.bytes_sent), (6000, 0.167, 100));
     assert_eq!(status.target_messages_per_sec, Some(10));
+}
+
+#[test]
+fn records_of_a_shape_are_measured_from_their_due_times_and_take_the_time_that_it_takes_for_them() {
+    // Two records in a tenth of a second, then nothing for the rest of ten seconds.
+    let arrivals = Arrivals::OnOff { messages_per_sec: 20.0, on_ms: 100, off_ms: 9900 };
+    let schedule = Schedule::Arrivals(arrivals.start(0).unwrap());
+    let mut book = Book::new(&schedule);
+    deliver(&mut book, 0, MS, 2 * MS);
+    deliver(&mut book, 50 * MS, 51 * MS, 53 * MS);
+    book.shape_ns = schedule.shape_ns(book.handed_over);
+    book.end_interval(SECOND);
+    let status = book.status();
+    assert_eq!(status.target_messages_per_sec, None);
+    assert_eq!((status.scheduled_messages_per_sec, status.messages_per_sec), (Some(0.2), 0.2));
+    assert_close(status.response_time.unwrap().max_us, 3000);
+    assert_close(status.schedule_delay.unwrap().max_us, 1000);
+    assert_close(status.intervals[0].max_us, 3000);
+    // Answers that take longer than the shape count, too.
+    fail(&mut book, Code::MessageTimedOut, 0);
+    deliver(&mut book, 10 * SECOND, 10 * SECOND, 40 * SECOND);
+    assert_eq!(book.status().messages_per_sec, 0.075);
 }
 
 #[test]

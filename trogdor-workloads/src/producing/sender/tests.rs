@@ -14,7 +14,7 @@ use trogdor_core::{StatusBoard, StopReason, WorkerId};
 use super::*;
 use crate::client_config::{JavaProperties, Role};
 use crate::generators::{
-    ConstantPayload, FlushGenerator, PayloadGenerator, ThroughputGenerator, TransactionGenerator,
+    Arrivals, ConstantPayload, FlushGenerator, PayloadGenerator, ThroughputGenerator, TransactionGenerator,
 };
 use crate::pace::Pace;
 use crate::producing::ProduceBenchStatus;
@@ -121,6 +121,20 @@ fn an_answer_that_leaves_open_whether_a_record_was_written_makes_its_fate_unknow
             assert!(result.unwrap_err().contains(&cause), "{cause}");
         }
     }
+}
+
+#[test]
+fn records_of_a_shape_go_when_it_says_and_are_measured_from_then() {
+    let broker = broker();
+    // Four at once, as good as, then one after a fifth of a second.
+    let arrivals = Arrivals::OnOff { messages_per_sec: 1000.0, on_ms: 4, off_ms: 196 };
+    let job = Job { schedule: Schedule::Arrivals(arrivals.start(0).unwrap()), ..job(&broker, 5, &ONCE) };
+    let (result, status) = run::<ProduceBenchStatus>(job, &StopFlag::default());
+    assert_eq!((result, sums(&status)), (Ok(5), [5, 5, 0, 0, 0]));
+    assert!(status.elapsed_ms >= 200, "{status:?}");
+    assert_eq!((status.response_time.unwrap().count, status.schedule_delay.unwrap().count), (5, 5));
+    // The sixth is due after 201 ms.
+    assert_eq!((status.scheduled_messages_per_sec, status.target_messages_per_sec), (Some(24.9), None));
 }
 
 #[test]
