@@ -75,7 +75,7 @@ pub use generators::{
 };
 pub use pace::Pace;
 pub use produce_bench::{PRODUCE_BENCH, ProduceBenchSpec};
-pub use producing::{IntervalSummary, ProduceBenchStatus};
+pub use producing::{BrokerSide, IntervalSummary, ProduceBenchStatus};
 pub use record_processor::{AgesStatus, RecordProcessor};
 pub use round_trip::{ROUND_TRIP, RangesStatus, RoundTripSpec, RoundTripStatus};
 pub use share::ShareFigures;

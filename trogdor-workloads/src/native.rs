@@ -6,6 +6,7 @@ mod batches;
 mod consumer;
 mod event;
 mod flusher;
+mod log_ends;
 mod queue;
 mod raw;
 mod reader;
@@ -29,6 +30,7 @@ pub(crate) use asking::Asking;
 pub(crate) use batches::{BatchProducer, Failure, Record, TopicNumber};
 pub(crate) use consumer::{BatchConsumer, Received};
 pub(crate) use event::serve;
+pub(crate) use log_ends::{Answer, LogEnd, LogEnds, TopicNow};
 pub(crate) use reader::PartitionReader;
 pub(crate) use settings::settings_in_force;
 

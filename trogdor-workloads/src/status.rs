@@ -27,6 +27,16 @@ pub(crate) fn shortened(mut text: String) -> String {
     text
 }
 
+/// The first of several names, and how many more there are.
+pub(crate) fn listed(names: &[String]) -> String {
+    const NAMES_MAX: usize = 10;
+    let first = names[..names.len().min(NAMES_MAX)].join(", ");
+    match names.len().saturating_sub(NAMES_MAX) {
+        0 => first,
+        more => format!("{first}, … and {more} more"),
+    }
+}
+
 /// The first warnings, none of them long, and how many more there are.
 pub(crate) fn bounded(mut warnings: Vec<String>) -> Vec<String> {
     const WARNINGS_MAX: usize = 50;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::generators::WindowCounts;
-use crate::producing::{IntervalSummary, Snapshot, java_float};
+use crate::producing::{BrokerSide, IntervalSummary, Snapshot, java_float};
 use trogdor_core::measure::LatencySummary;
 
 /// The status of a ConfigurableProducer worker once it sends. Handed over = delivered + failed +
@@ -56,6 +56,9 @@ pub struct ConfigurableProducerStatus {
     /// How long flushes took; `count` is their number. Absent before the first one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flush_time: Option<LatencySummary>,
+    /// What the brokers' logs say of the records, once all have an outcome.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub broker_side: Option<BrokerSide>,
     /// What last kept the client from its cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_trouble: Option<String>,
@@ -106,6 +109,7 @@ impl From<Snapshot> for ConfigurableProducerStatus {
             schedule_delay: status.schedule_delay,
             windows: windows.map(WindowsStatus::from),
             flush_time: (flush_time.count > 0).then_some(flush_time),
+            broker_side: status.broker_side,
             last_trouble: status.last_trouble,
             warnings: status.warnings,
             intervals: status.intervals,

@@ -3,7 +3,6 @@
 
 #![expect(unsafe_code, reason = "calls of the C interface")]
 
-use std::ffi::CStr;
 use std::ptr;
 use std::time::Duration;
 
@@ -65,7 +64,7 @@ impl<C: ClientContext> Asking<C> {
     /// Asks for the cluster's nodes; the answer is their number. A broker answers each time.
     pub(crate) fn ask_nodes(&self, limit: Duration) {
         let api = rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECLUSTER;
-        self.with_options(api, limit, |options| {
+        with_options(&self.client, api, limit, |options| {
             // SAFETY: client, options and queue are valid; the call copies the options and holds the
             // queue by a reference of its own.
             unsafe { rd_kafka_DescribeCluster(self.client.native_ptr(), options, self.answers.as_ptr()) }
@@ -86,29 +85,13 @@ impl<C: ClientContext> Asking<C> {
     ) -> Result<(), String> {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, which).map_err(|error| error.to_string())?;
-        self.with_options(rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS, limit, |options| {
+        let api = rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS;
+        with_options(&self.client, api, limit, |options| {
             let queue = self.answers.as_ptr();
             // SAFETY: as in `ask_nodes`; the list is valid and copied by the call.
             unsafe { rd_kafka_ListOffsets(self.client.native_ptr(), list.ptr(), options, queue) }
         });
         Ok(())
-    }
-
-    fn with_options(
-        &self,
-        api: rd_kafka_admin_op_t,
-        limit: Duration,
-        ask: impl FnOnce(*const rd_kafka_AdminOptions_t),
-    ) {
-        let limit_ms = limit.as_millis().clamp(1, LIMIT_MAX_MS) as i32;
-        // SAFETY: the options are ours from the first call to the last; a limit in that range is never
-        // refused, so there is no text to be written.
-        unsafe {
-            let options = rd_kafka_AdminOptions_new(self.client.native_ptr(), api);
-            rd_kafka_AdminOptions_set_request_timeout(options, limit_ms, ptr::null_mut(), 0);
-            ask(options);
-            rd_kafka_AdminOptions_destroy(options);
-        }
     }
 
     /// Passes the client's errors and log lines on to its context.
@@ -125,12 +108,26 @@ impl<C: ClientContext> Asking<C> {
     }
 }
 
-fn answer(event: &Event) -> Result<i64, String> {
-    if event.error().is_some() {
-        // SAFETY: the event is valid; the text lives as long as it does.
-        let text = unsafe { CStr::from_ptr(rd_kafka_event_error_string(event.as_ptr())) };
-        return Err(text.to_string_lossy().into_owned());
+/// Asks something with options that bound the time.
+pub(super) fn with_options<C: ClientContext>(
+    client: &Client<C>,
+    api: rd_kafka_admin_op_t,
+    limit: Duration,
+    ask: impl FnOnce(*mut rd_kafka_AdminOptions_t),
+) {
+    let limit_ms = limit.as_millis().clamp(1, LIMIT_MAX_MS) as i32;
+    // SAFETY: the options are ours from the first call to the last; a limit in that range is never
+    // refused, so there is no text to be written.
+    unsafe {
+        let options = rd_kafka_AdminOptions_new(client.native_ptr(), api);
+        rd_kafka_AdminOptions_set_request_timeout(options, limit_ms, ptr::null_mut(), 0);
+        ask(options);
+        rd_kafka_AdminOptions_destroy(options);
     }
+}
+
+fn answer(event: &Event) -> Result<i64, String> {
+    event.check()?;
     match event.kind() {
         RD_KAFKA_EVENT_LISTOFFSETS_RESULT => end(event),
         _ => Ok(nodes(event)),

@@ -55,6 +55,17 @@ impl Event {
         raw::error_of(unsafe { raw::rd_kafka_event_error(self.0.as_ptr()) })
     }
 
+    /// # Errors
+    /// What the answer to a request says went wrong, in the words of whoever gave it.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.error().is_none() {
+            return Ok(());
+        }
+        // SAFETY: any event has a text for its code, which lives as long as the event.
+        let text = unsafe { CStr::from_ptr(rd_kafka_event_error_string(self.0.as_ptr())) };
+        Err(text.to_string_lossy().into_owned())
+    }
+
     /// Passes on what is not about records.
     pub(super) fn tell(&mut self, kind: i32, context: &impl ClientContext) {
         match kind {

@@ -65,6 +65,10 @@ pub(super) struct Ledger {
     pub(super) failed: u64,
     pub(super) unknown: u64,
     pub(super) aborted: u64,
+    /// Records that brokers acknowledged, by target; what becomes of their transactions is all one here.
+    acknowledged: Vec<u64>,
+    /// Records that may be in a log though nobody said so.
+    pub(super) unanswered: u64,
     bytes: u64,
     /// Why records failed.
     causes: BTreeMap<String, u64>,
@@ -104,6 +108,8 @@ impl Ledger {
             failed: 0,
             unknown: 0,
             aborted: 0,
+            acknowledged: Vec::new(),
+            unanswered: 0,
             bytes: 0,
             causes: BTreeMap::new(),
             doubts: BTreeMap::new(),
@@ -125,6 +131,12 @@ impl Ledger {
     /// Names the topic of each target.
     pub(super) fn name_topics(&mut self, topics: impl Iterator<Item = String>) {
         self.topics = topics.collect();
+        self.acknowledged = vec![0; self.topics.len()];
+    }
+
+    /// How many records brokers acknowledged, by target.
+    pub(super) fn acknowledged_by_target(&self) -> &[u64] {
+        &self.acknowledged
     }
 
     /// Sets the moment that times are told from.
@@ -222,6 +234,9 @@ impl Ledger {
     fn acknowledged(&mut self, record: Slot, now_ns: u64) {
         let service_ns = now_ns.saturating_sub(record.sent_ns);
         self.delivered += 1;
+        if let Some(count) = self.acknowledged.get_mut(record.target) {
+            *count += 1;
+        }
         self.bytes += record.bytes;
         if let Some(transaction) = &mut self.transaction {
             transaction.delivered += 1;
@@ -249,6 +264,7 @@ impl Ledger {
     /// Only the end of a transaction can tell the fate of the record.
     fn doubtful(&mut self, code: Code, cause: &str) {
         self.lost_contact |= lost_contact(code);
+        self.unanswered += 1;
         self.count_doubts(cause, 1);
         if let Some(transaction) = &mut self.transaction {
             transaction.doubtful += 1;
@@ -257,6 +273,7 @@ impl Ledger {
 
     /// What has no outcome by now will have none.
     pub(super) fn give_up_the_rest(&mut self) {
+        self.unanswered += self.in_flight();
         self.count_doubts(GIVEN_UP, self.in_flight());
     }
 

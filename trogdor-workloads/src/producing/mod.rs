@@ -2,6 +2,7 @@
 //! the figures of their statuses. What a class sends, where and when is its own business, as are its
 //! topics.
 
+mod broker_side;
 mod ledger;
 mod schedule;
 mod sender;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use trogdor_core::WorkerContext;
 
+pub use broker_side::BrokerSide;
 pub(crate) use schedule::Schedule;
 pub(crate) use sender::{Job, Target};
 pub use status::{IntervalSummary, ProduceBenchStatus};

@@ -2,6 +2,7 @@
 //! shares a stop flag and a status slot with the rest of the world and nothing else. It creates no
 //! topics and judges nothing. At full rate [`full_rate`] takes the middle part.
 
+mod brokers;
 mod ending;
 mod full_rate;
 mod transactions;
@@ -15,6 +16,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use trogdor_core::StatusSlot;
 
+use super::broker_side::BrokerSide;
 use super::ledger::{Deliveries, Ledger};
 use super::schedule::Schedule;
 use super::status::Snapshot;
@@ -101,7 +103,7 @@ pub(super) fn send(mut job: Job, flag: &StopFlag, desk: Desk) -> Result<u64, Str
     desk.recorder.fact("host", HostFacts::read());
     let producer = BatchProducer::new(producer, job.shared_value());
     let warnings = job.warnings.clone();
-    let publisher = Publisher { desk: RefCell::new(desk), warnings, due_ns: Cell::new(0) };
+    let publisher = Publisher { desk: RefCell::new(desk), warnings, broker_side: None, due_ns: Cell::new(0) };
     let grace = Grace::new(job.grace);
     let mut sender = Sender {
         job,
@@ -115,6 +117,7 @@ pub(super) fn send(mut job: Job, flag: &StopFlag, desk: Desk) -> Result<u64, Str
         flushed_at_ns: 0,
         in_transaction: Cell::new(false),
         grace,
+        loss: None,
     };
     let result = sender.run();
     sender.publish_last(result.is_ok());
@@ -122,10 +125,10 @@ pub(super) fn send(mut job: Job, flag: &StopFlag, desk: Desk) -> Result<u64, Str
     if sender.deliveries.ledger().lost_contact && !sender.deliveries.troubles.is_final() {
         verdict = verdict.map_err(|text| sender.deliveries.troubles.explain(text));
     }
-    match (result, verdict) {
-        (Ok(()), verdict) => verdict.map(|()| sender.sent),
-        (Err(error), Ok(())) => Err(error),
-        (Err(error), Err(verdict)) => Err(format!("{error}; {verdict}")),
+    let errors = [result.err(), verdict.err(), sender.loss].into_iter().flatten().collect::<Vec<_>>();
+    match errors.is_empty() {
+        true => Ok(sender.sent),
+        false => Err(errors.join("; ")),
     }
 }
 
@@ -150,12 +153,15 @@ struct Sender<'a> {
     /// A transaction was begun and neither committed nor aborted.
     in_transaction: Cell<bool>,
     grace: Grace,
+    /// What the brokers' logs lack of what was acknowledged.
+    loss: Option<String>,
 }
 
 /// Reports the book each second.
 struct Publisher {
     desk: RefCell<Desk>,
     warnings: Vec<String>,
+    broker_side: Option<BrokerSide>,
     due_ns: Cell<u64>,
 }
 
@@ -204,6 +210,7 @@ impl Publisher {
         let page = ledger.end_page(now_ns, || desk.empties.try_recv().unwrap_or_default());
         let (mut sums, is_paced) = (ledger.sums(), ledger.figures_there());
         drop(ledger);
+        sums.broker_side = self.broker_side.clone();
         sums.last_trouble = deliveries.troubles.last();
         sums.warnings = self.warnings.clone();
         let statistics = deliveries.take_statistics();
@@ -220,6 +227,7 @@ impl Sender<'_> {
         if self.job.transactions.is_some() && self.job.messages_max > 0 {
             self.init_transactions()?;
         }
+        let before = self.ends_before();
         self.start_ns = self.watch.elapsed_ns();
         self.deliveries.ledger().begin(self.start_ns);
         let left_ms = REPORT_PERIOD_MS - wall_ms().rem_euclid(REPORT_PERIOD_MS as i64) as u64;
@@ -230,6 +238,7 @@ impl Sender<'_> {
         };
         let ended = self.end_transaction(sent.is_ok());
         self.drain();
+        self.reconcile(&before);
         sent.and(ended)
     }
 

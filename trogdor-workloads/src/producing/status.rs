@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use trogdor_core::json::float_value;
 
+use super::broker_side::BrokerSide;
 use crate::generators::WindowCounts;
 use trogdor_core::measure::LatencySummary;
 
@@ -65,6 +66,9 @@ pub struct ProduceBenchStatus {
     /// From due time to hand-over; absent at full rate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule_delay: Option<LatencySummary>,
+    /// What the brokers' logs say of the records, once all have an outcome.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub broker_side: Option<BrokerSide>,
     /// Why fewer records than wanted were handed over, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_early: Option<String>,

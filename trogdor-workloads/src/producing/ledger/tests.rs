@@ -168,6 +168,33 @@ fn the_book_balances_after_every_entry() {
 }
 
 #[test]
+fn what_brokers_have_is_counted_by_target_whatever_becomes_of_its_transaction() {
+    let mut book = paced();
+    book.name_topics(["foo", "bar"].map(str::to_owned).into_iter());
+    let report = |book: &mut Ledger, target, failure| {
+        let slot = book.open(target, 0, 0, 1).unwrap();
+        book.report(slot, failure, MS);
+    };
+    report(&mut book, 1, None);
+    book.transaction_begun();
+    for (target, failure) in [
+        (0, None),
+        (1, None),
+        (1, lost(Code::MessageTimedOut)),
+        (1, lost(Code::PurgeQueue)),
+        (0, doubtful(Code::PurgeInflight)),
+    ] {
+        report(&mut book, target, failure);
+    }
+    book.transaction_aborted();
+    assert_eq!((book.delivered, book.unknown), (1, 0));
+    assert_eq!((book.acknowledged_by_target(), book.unanswered), (&[1, 2][..], 1));
+    open(&mut book);
+    book.give_up_the_rest();
+    assert_eq!(book.unanswered, 2);
+}
+
+#[test]
 fn no_more_records_are_in_flight_than_there_are_slots() {
     let mut book = paced();
     let slots: Vec<_> = (0..SLOTS).map(|_| book.open(0, 0, 0, 1).unwrap()).collect();

@@ -206,3 +206,99 @@ fn a_run_that_never_began_fails_if_its_time_is_over_and_not_if_it_is_stopped() {
     assert!(error.starts_with(start) && error.contains("127.0.0.1:1"), "{error}");
     assert_eq!((requested.join().unwrap(), exits.join().unwrap()), (Ok(0), Ok(0)));
 }
+
+/// Appended, acknowledged, partitions, missing, surplus.
+fn broker_side(status: &ProduceBenchStatus) -> [u64; 5] {
+    let side = status.broker_side.as_ref().expect("it is told at the end");
+    [side.appended, side.acknowledged, side.partitions, side.missing, side.surplus]
+}
+
+#[test]
+fn what_was_acknowledged_is_what_the_log_grew_by() {
+    let broker = broker();
+    for already_there in [0, 10] {
+        let (result, status) = run::<ProduceBenchStatus>(job(&broker, 10, &[]), &StopFlag::default());
+        assert_eq!((result, broker_side(&status)), (Ok(10), [10, 10, 1, 0, 0]), "after {already_there}");
+        let side = status.broker_side.unwrap();
+        assert!(side.remarks.is_empty() && side.not_known.is_empty(), "{side:?}");
+    }
+}
+
+#[test]
+fn partitions_that_the_client_chose_are_asked_for_too() {
+    let broker = MockCluster::new(3).unwrap();
+    broker.create_topic("foo", 7, 1).unwrap();
+    let targets = vec![Target { topic: "foo".to_owned(), partition: None }];
+    let job = Job { targets, ..job(&broker, 1000, &[]) };
+    let (result, status) = run::<ProduceBenchStatus>(job, &StopFlag::default());
+    assert_eq!((result, broker_side(&status)), (Ok(1000), [1000, 1000, 7, 0, 0]), "{status:?}");
+}
+
+#[test]
+fn an_end_that_is_refused_is_asked_for_again() {
+    let broker = broker();
+    broker.request_errors(RDKafkaApiKey::ListOffsets, &[Answer::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE]);
+    let (result, status) = run::<ProduceBenchStatus>(job(&broker, 10, &[]), &StopFlag::default());
+    assert_eq!((result, broker_side(&status)), (Ok(10), [10, 10, 1, 0, 0]), "{status:?}");
+}
+
+#[test]
+fn a_record_without_an_answer_was_written_or_not_as_its_log_tells() {
+    let broker = broker();
+    broker.request_errors(RDKafkaApiKey::Produce, &[Answer::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT]);
+    let (result, status) = run::<ProduceBenchStatus>(job(&broker, 1, &ONCE), &StopFlag::default());
+    assert_eq!((status.unknown, broker_side(&status)), (1, [0, 0, 1, 0, 0]), "{result:?}");
+    let expected =
+        "at most 0 of the 1 messages without an answer had been written, if no acknowledged one is missing";
+    assert_eq!(status.broker_side.unwrap().remarks, [expected]);
+}
+
+#[test]
+fn what_a_broker_dropped_without_a_word_is_a_warning_where_no_word_was_asked_for() {
+    let broker = broker();
+    broker.request_errors(RDKafkaApiKey::Produce, &[Answer::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE]);
+    let conf = [("acks", "0"), ("enable.idempotence", "false")];
+    let (result, status) = run::<ProduceBenchStatus>(job(&broker, 5, &conf), &StopFlag::default());
+    let [appended, sent, _, missing, _] = broker_side(&status);
+    assert_eq!((result, status.total_sent, sent, appended + missing), (Ok(5), 5, 5, 5), "{status:?}");
+    assert!(missing > 0, "{status:?}");
+    assert_eq!(status.broker_side.unwrap().missing_in, [("foo-0".to_owned(), missing)].into());
+    let start = format!("acks=0: at least {missing} of 5 messages that were sent are not in the log");
+    assert!(status.warnings.iter().any(|text| text.starts_with(&start)), "{:?}", status.warnings);
+}
+
+#[test]
+fn brokers_that_tell_no_ends_hold_nothing_up_for_long() {
+    let broker = broker();
+    let refused = Answer::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+    broker.request_errors(RDKafkaApiKey::ListOffsets, &[refused; 1000]);
+    let watch = Stopwatch::start();
+    let (result, status) = run::<ProduceBenchStatus>(job(&broker, 10, &[]), &StopFlag::default());
+    assert_eq!((result, broker_side(&status)), (Ok(10), [0; 5]), "{status:?}");
+    assert!(status.elapsed_ms < 1000, "it is before the first record: {status:?}");
+    let code = RDKafkaErrorCode::TopicAuthorizationFailed;
+    assert_eq!(status.broker_side.unwrap().not_known, [format!("before the first message: {code} (foo-0)")]);
+    // Two seconds before the first record, and none after the last.
+    assert!((1_500_000_000..6_000_000_000).contains(&watch.elapsed_ns()), "{} ns", watch.elapsed_ns());
+}
+
+#[test]
+fn a_stop_whose_grace_is_over_asks_nobody() {
+    let broker = broker();
+    let job = Job {
+        schedule: Schedule::Pace(Pace::PerSecond(100)),
+        grace: Duration::from_millis(100),
+        ..job(&broker, 1_000_000, &[])
+    };
+    let board_is_so = |status: &ProduceBenchStatus| {
+        let is_so = status.total_sent > 0;
+        if is_so {
+            broker.broker_down(1).unwrap();
+        }
+        is_so
+    };
+    let (result, status) = run_until(job, StopReason::Requested, board_is_so);
+    assert!(result.is_err() && status.unknown > 0, "{status:?}");
+    assert_eq!(broker_side(&status), [0; 5]);
+    assert_eq!(status.broker_side.unwrap().not_known, ["after the last: no answer in time (foo-0)"]);
+}

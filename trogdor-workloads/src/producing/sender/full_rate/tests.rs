@@ -143,12 +143,18 @@ fn with_sender<T>(
         deliveries: deliveries.clone(),
         watch,
         flag,
-        publisher: Publisher { desk: RefCell::new(desk), warnings: Vec::new(), due_ns: Cell::new(0) },
+        publisher: Publisher {
+            desk: RefCell::new(desk),
+            warnings: Vec::new(),
+            broker_side: None,
+            due_ns: Cell::new(0),
+        },
         sent: 0,
         start_ns: 0,
         flushed_at_ns: 0,
         in_transaction: Cell::new(false),
         grace: Grace::new(Duration::ZERO),
+        loss: None,
     };
     let result = send(&mut sender);
     let status = deliveries.ledger().sums();
