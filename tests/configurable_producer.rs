@@ -61,6 +61,11 @@ async fn each_window_has_its_records_and_a_task_ends_well_when_its_time_is_over(
     assert!((1..=15).contains(&(windows.begun + windows.missed)), "{status:?}");
     assert!(status.messages_per_sec <= 100.0, "{status:?}");
     assert!(status.flush_time.is_none());
+    let side = status.broker_side.unwrap();
+    assert_eq!(
+        (side.appended, side.acknowledged, side.partitions),
+        (status.total_sent, status.total_sent, 1)
+    );
     let json = result.state.status();
     for absent in ["transactionsCommitted", "responseTime", "endedEarly", "targetMessagesPerSec"] {
         assert!(json.get(absent).is_none(), "{json}");

@@ -241,3 +241,37 @@ fn a_leader_that_stands_still_beyond_its_session_costs_time_and_no_record() {
         assert!(lab.kafka.node(LEADER).is_running());
     });
 }
+
+#[test]
+fn what_a_leader_acknowledged_alone_is_missed_when_it_is_cut_off() {
+    in_lab(async |lab| {
+        let mut spec = lab.producing("foo");
+        spec["producerConf"] = json!({"acks": "1", "enable.idempotence": "false"});
+        let produce = lab.create("produce", spec).await;
+        let sends = |state: &TaskState| state.status()["totalSent"].as_u64() > Some(0);
+        lab.until(&produce, sends).await;
+        let fault = json!({
+            "class": "org.apache.kafka.trogdor.fault.NetworkPartitionFaultSpec",
+            "durationMs": 8_000,
+            "partitions": [["node1"], ["node2", "node3"]],
+        });
+        let fault = lab.create("fault", fault).await;
+        let other = |now: &[PartitionState]| ![-1, LEADER].contains(&now[0].leader);
+        lab.kafka.wait_topic(2, "foo", LIMIT, other).await.unwrap();
+        let (produced, fault) = (lab.end(&produce).await, lab.end(&fault).await);
+        assert_eq!(fault.error(), None, "{fault:?}");
+        let side = &produced.status()["brokerSide"];
+        let missing = side["missing"].as_u64().unwrap();
+        assert!(missing > 0 && side["missingIn"]["foo-0"] == missing, "{produced:?}");
+        let acknowledged = &side["acknowledged"];
+        assert_eq!(*acknowledged, produced.status()["totalSent"], "{produced:?}");
+        let expected = format!(
+            "at least {missing} of {acknowledged} messages that were acknowledged are not in the log"
+        );
+        assert!(produced.error().is_some_and(|error| error.contains(&expected)), "{produced:?}");
+        // A reader misses as many.
+        let found: usize =
+            read_topic(lab.kafka.bootstrap(), "foo", "read_committed").values().map(Vec::len).sum();
+        assert_eq!(found as u64, side["appended"], "{produced:?}");
+    });
+}

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod broker_side;
 mod cli;
 mod compatibility;
 mod configurable_producer;
