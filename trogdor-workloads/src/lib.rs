@@ -46,6 +46,7 @@ mod share_round_trip;
 mod spec_clients;
 mod status;
 mod sustained_connection;
+mod testimony;
 mod topic_admin;
 mod topic_setup;
 mod topics;
@@ -84,6 +85,7 @@ pub use share_round_trip::{SHARE_ROUND_TRIP, ShareRoundTripSpec};
 pub use sustained_connection::{
     ConnectionsStatus, SUSTAINED_CONNECTION, SustainedConnectionSpec, SustainedConnectionStatus,
 };
+pub use testimony::{Testimony, Verdict, VerdictKind};
 pub use topic_admin::{Creation, Replicas, TopicAdmin, Unanswered};
 pub use topics::{MAX_NAMES, MAX_PARTITIONS, PARTITIONS, PartitionsSpec, TOPICS, TopicsSpec};
 pub use trogdor_core::measure::{Latencies, LatencySummary};

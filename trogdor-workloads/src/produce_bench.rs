@@ -18,6 +18,7 @@ use crate::producing::{self, Job, ProduceBenchStatus, Target};
 use crate::spec_clients::{
     ADMIN_CLIENT_CONF, BOOTSTRAP_SERVERS, COMMON_CLIENT_CONF, FIRST, PRODUCER_CONF, SpecClients,
 };
+use crate::testimony::{Evidence, judge};
 use crate::topic_setup::{self, Setup};
 use crate::topics::{PartitionsSpec, TOPICS, TopicsSpec};
 
@@ -299,7 +300,8 @@ impl Worker for ProduceBenchWorker {
             setup = self.set_up_topics(&ctx) => setup?,
             reason = ctx.stop.stopped() => {
                 let ended_early = Some(format!("{} before the first message", topic_setup::ending(reason)));
-                ctx.status.set(ProduceBenchStatus { ended_early, ..ProduceBenchStatus::default() });
+                let verdict = Some(judge(&Evidence::default()));
+                ctx.status.set(ProduceBenchStatus { ended_early, verdict, ..ProduceBenchStatus::default() });
                 return Ok(());
             }
         };

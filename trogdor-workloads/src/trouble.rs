@@ -3,7 +3,7 @@
 //! Nothing is decided here about a workload, and nothing that a broker says of a topic or a record ends up here.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -59,6 +59,39 @@ impl Trouble {
             Some(server) => format!("{server}: {said}"),
             None => said,
         }
+    }
+
+    /// Whether the client has no contact to a server that it needs. That a server hung up does not say so: it does that
+    /// with idle connections. Nor that none is left, which is told then too.
+    fn is_loss(&self) -> bool {
+        matches!(
+            self.code,
+            Code::BrokerTransportFailure
+                | Code::OperationTimedOut
+                | Code::Resolve
+                | Code::Authentication
+                | Code::SSL
+                | Code::BadMessage
+        )
+    }
+
+    /// Server and what is wrong, of a client that had been in contact: nothing there is to be looked at in its settings.
+    fn text_of_loss(&self) -> String {
+        match server_and_reason(&self.reason) {
+            (Some(server), reason) if reason.starts_with("Disconnected") => format!("{server}: it hung up"),
+            _ => self.text(),
+        }
+    }
+
+    /// Whether it is about a server that was named to the client, and that it may do without once it knows the cluster.
+    fn is_about_bootstrap(&self) -> bool {
+        self.reason.split(": ").next().is_some_and(|server| server.ends_with("/bootstrap"))
+    }
+
+    /// Whether it is about one address of a server that may have another one. Many names have an address of IP
+    /// version 6 besides, where nobody listens.
+    fn is_about_one_address(&self) -> bool {
+        self.reason.contains("Connect to ipv6#")
     }
 
     /// That no server is left says less than why one of them is not there.
@@ -170,10 +203,42 @@ struct Noted {
     /// The last trouble, and the first one that is final.
     troubles: Mutex<(Option<Trouble>, Option<Trouble>)>,
     is_final: AtomicBool,
+    contact: Mutex<Contact>,
+}
+
+/// Whether the client has its cluster.
+#[derive(Debug, Default)]
+struct Contact {
+    /// It had all that it needed for its first record.
+    is_made: bool,
+    /// What first kept it from its cluster before that.
+    missed: Option<Trouble>,
+    /// The same, after that.
+    lost: Option<Trouble>,
+    /// What comes to that if there is more.
+    suspected: Option<Trouble>,
+}
+
+impl Contact {
+    fn note(&mut self, trouble: &Trouble) {
+        if self.suspected.is_some() && (trouble.is_loss() || trouble.code == Code::AllBrokersDown) {
+            let suspected = self.suspected.take();
+            self.lost = self.lost.take().or(suspected);
+        }
+        let place = match self.is_made {
+            _ if !trouble.is_loss() => return,
+            false => &mut self.missed,
+            true if trouble.is_about_bootstrap() => return,
+            true if trouble.is_about_one_address() => &mut self.suspected,
+            true => &mut self.lost,
+        };
+        place.get_or_insert_with(|| trouble.clone());
+    }
 }
 
 impl Troubles {
     pub(crate) fn note(&self, trouble: Trouble) {
+        self.contact().note(&trouble);
         let mut troubles = self.0.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         let (last, first_final) = &mut *troubles;
         if first_final.is_none() && trouble.is_final() {
@@ -183,6 +248,30 @@ impl Troubles {
         if last.is_none() || !trouble.says_little() {
             *last = Some(trouble);
         }
+    }
+
+    /// From now on the client should not be without its cluster. What it had to say before must have been served.
+    pub(crate) fn contact_made(&self) {
+        self.contact().is_made = true;
+    }
+
+    /// How contact was first lost since it was made, or why it never was.
+    pub(crate) fn contact_lost(&self) -> Option<String> {
+        let contact = self.contact();
+        match contact.is_made {
+            true => contact.lost.as_ref().map(Trouble::text_of_loss),
+            false => contact.missed.as_ref().map(Trouble::text),
+        }
+    }
+
+    /// What kept the client from its cluster at first, if contact was made after that.
+    pub(crate) fn contact_was_late(&self) -> Option<String> {
+        let contact = self.contact();
+        contact.missed.as_ref().filter(|_| contact.is_made).map(Trouble::text)
+    }
+
+    fn contact(&self) -> MutexGuard<'_, Contact> {
+        self.0.contact.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What it complained about last, or what cannot pass.
@@ -220,14 +309,19 @@ impl Troubles {
     }
 
     /// Notes what the client only logs: that a server hung up, which says something if nothing else does.
-    pub(crate) fn note_log(&self, facility: &str, text: &str) {
+    pub(crate) fn note_log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         if facility != "FAIL" || !text.contains("Disconnected") {
             return;
         }
         let reason = text.split_once("]: ").map_or(text, |(_thread, reason)| reason).to_owned();
+        let trouble = Trouble { code: Code::BrokerTransportFailure, reason };
+        // librdkafka tells so whether it waited for answers. Nobody does on an idle connection.
+        if (level as i32) <= RDKafkaLogLevel::Warning as i32 {
+            self.contact().note(&trouble);
+        }
         let mut troubles = self.0.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         if troubles.0.as_ref().is_none_or(Trouble::says_little) {
-            troubles.0 = Some(Trouble { code: Code::BrokerTransportFailure, reason });
+            troubles.0 = Some(trouble);
         }
     }
 }
@@ -235,7 +329,7 @@ impl Troubles {
 impl ClientContext for Troubles {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         ClientLog.log(level, facility, text);
-        self.note_log(facility, text);
+        self.note_log(level, facility, text);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

@@ -23,6 +23,7 @@ use crate::native::{BatchProducer, Failure};
 use crate::pace::Pace;
 use crate::readiness::{cause, lost_contact};
 use crate::status::count_causes;
+use crate::testimony::Slots;
 use crate::trouble::Troubles;
 
 /// Why the fate of a record is unknown that nobody waits for any more.
@@ -76,8 +77,10 @@ pub(super) struct Ledger {
     doubts: BTreeMap<String, u64>,
     /// The topic of each target, for the causes that are about one.
     topics: Vec<String>,
-    /// Whether records were lost that no broker refused.
-    pub(super) lost_contact: bool,
+    /// Records that were lost without any broker refusing them.
+    pub(super) lost: u64,
+    /// Which records came too late for their time.
+    pub(super) punctuality: Slots,
     /// What was measured since the last page.
     pub(super) figures: Box<Figures>,
     /// When the current page began.
@@ -114,7 +117,8 @@ impl Ledger {
             causes: BTreeMap::new(),
             doubts: BTreeMap::new(),
             topics: Vec::new(),
-            lost_contact: false,
+            lost: 0,
+            punctuality: Slots::default(),
             figures: Box::default(),
             page_start_ns: 0,
             in_flight_peak: 0,
@@ -167,7 +171,9 @@ impl Ledger {
     pub(super) fn taken(&mut self, slot: usize) {
         if self.has_due_times() {
             let Slot { due_ns, sent_ns, .. } = self.slots[slot];
-            self.figures.schedule_delay.record_ns(sent_ns.saturating_sub(due_ns));
+            let late_ns = sent_ns.saturating_sub(due_ns);
+            self.figures.schedule_delay.record_ns(late_ns);
+            self.punctuality.handed_over(late_ns);
         }
     }
 
@@ -188,6 +194,7 @@ impl Ledger {
 
     /// A blocking flush ended.
     pub(super) fn flushed(&mut self, took_ns: u64) {
+        self.punctuality.stood_still(took_ns);
         self.figures.flush_time.record_ns(took_ns);
     }
 
@@ -209,6 +216,7 @@ impl Ledger {
         reports: impl Iterator<Item = (usize, Option<Failure>)>,
         now_ns: u64,
     ) {
+        self.punctuality.queued(self.in_flight());
         for (slot, failure) in reports {
             self.report(slot, failure, now_ns);
         }
@@ -263,7 +271,9 @@ impl Ledger {
 
     /// Only the end of a transaction can tell the fate of the record.
     fn doubtful(&mut self, code: Code, cause: &str) {
-        self.lost_contact |= lost_contact(code);
+        // Without that it was dropped for the abort of its transaction.
+        let is_lost = self.given_up || !matches!(code, Code::PurgeQueue | Code::PurgeInflight);
+        self.lost += u64::from(is_lost && lost_contact(code));
         self.unanswered += 1;
         self.count_doubts(cause, 1);
         if let Some(transaction) = &mut self.transaction {
@@ -274,6 +284,7 @@ impl Ledger {
     /// What has no outcome by now will have none.
     pub(super) fn give_up_the_rest(&mut self) {
         self.unanswered += self.in_flight();
+        self.lost += self.in_flight();
         self.count_doubts(GIVEN_UP, self.in_flight());
     }
 
@@ -285,7 +296,7 @@ impl Ledger {
 
     /// A record was certainly not delivered, or refused by the client.
     fn count_refusal(&mut self, code: Code, target: usize) {
-        self.lost_contact |= lost_contact(code);
+        self.lost += u64::from(lost_contact(code));
         self.count_failures(&self.cause(code, target), 1);
     }
 

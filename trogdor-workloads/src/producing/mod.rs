@@ -6,6 +6,7 @@ mod broker_side;
 mod ledger;
 mod schedule;
 mod sender;
+mod stand;
 mod status;
 mod tally;
 
@@ -28,7 +29,7 @@ pub(crate) async fn run(name: &str, mut job: Job, ctx: &WorkerContext) -> Result
     let interval = statistics_interval(&job.targets);
     job.translated.librdkafka.entry("statistics.interval.ms".to_owned()).or_insert(interval);
     let flag = Arc::new(StopFlag::default());
-    let (clerk, desk) = Clerk::of(ctx, job.tell);
+    let (clerk, desk) = Clerk::of(ctx, job.tell)?;
     let work = move |flag: &StopFlag| sender::send(job, flag, desk);
     let mut thread = HotThread::spawn(name, flag.clone(), work)?;
     let ending = async {

@@ -19,6 +19,7 @@ use trogdor_core::StatusSlot;
 use super::broker_side::BrokerSide;
 use super::ledger::{Deliveries, Ledger};
 use super::schedule::Schedule;
+use super::stand::evidence;
 use super::status::Snapshot;
 use super::tally::{Desk, Report};
 use crate::client_config::Translated;
@@ -103,6 +104,7 @@ pub(super) fn send(mut job: Job, flag: &StopFlag, desk: Desk) -> Result<u64, Str
     desk.recorder.fact("host", HostFacts::read());
     let producer = BatchProducer::new(producer, job.shared_value());
     let warnings = job.warnings.clone();
+    desk.stand.watch_this_thread();
     let publisher = Publisher { desk: RefCell::new(desk), warnings, broker_side: None, due_ns: Cell::new(0) };
     let grace = Grace::new(job.grace);
     let mut sender = Sender {
@@ -122,7 +124,7 @@ pub(super) fn send(mut job: Job, flag: &StopFlag, desk: Desk) -> Result<u64, Str
     let result = sender.run();
     sender.publish_last(result.is_ok());
     let mut verdict = sender.deliveries.ledger().verdict();
-    if sender.deliveries.ledger().lost_contact && !sender.deliveries.troubles.is_final() {
+    if sender.deliveries.ledger().lost > 0 && !sender.deliveries.troubles.is_final() {
         verdict = verdict.map_err(|text| sender.deliveries.troubles.explain(text));
     }
     let errors = [result.err(), verdict.err(), sender.loss].into_iter().flatten().collect::<Vec<_>>();
@@ -192,6 +194,9 @@ impl Publisher {
         let desk = &mut *self.desk.borrow_mut();
         let mut report = self.report(desk, deliveries, schedule, (now_ns, wall_ms()));
         report.sums.ended_early = ended_early;
+        // The kernel forgets a thread that has ended, so it is this one that asks.
+        report.testimony = desk.stand.take();
+        report.evidence = Some(evidence(deliveries));
         // The worker may have been aborted.
         let _ = desk.reports.blocking_send(report);
     }
@@ -208,13 +213,13 @@ impl Publisher {
         ledger.windows = windows;
         ledger.shape_ns = schedule.shape_ns(ledger.handed_over);
         let page = ledger.end_page(now_ns, || desk.empties.try_recv().unwrap_or_default());
-        let (mut sums, is_paced) = (ledger.sums(), ledger.figures_there());
+        let (mut sums, is_paced, slots) = (ledger.sums(), ledger.figures_there(), ledger.punctuality);
         drop(ledger);
         sums.broker_side = self.broker_side.clone();
         sums.last_trouble = deliveries.troubles.last();
         sums.warnings = self.warnings.clone();
         let statistics = deliveries.take_statistics();
-        Report { wall_ms, sums, is_paced, windows, page, statistics }
+        Report { wall_ms, sums, is_paced, windows, page, slots, statistics, testimony: None, evidence: None }
     }
 }
 
@@ -228,6 +233,9 @@ impl Sender<'_> {
             self.init_transactions()?;
         }
         let before = self.ends_before();
+        // What the client has to say of its start.
+        self.serve(Duration::ZERO);
+        self.publisher.desk.borrow().stand.begin(&self.deliveries);
         self.start_ns = self.watch.elapsed_ns();
         self.deliveries.ledger().begin(self.start_ns);
         let left_ms = REPORT_PERIOD_MS - wall_ms().rem_euclid(REPORT_PERIOD_MS as i64) as u64;
@@ -396,6 +404,7 @@ impl Sender<'_> {
             }
             self.publisher.publish_if_due(&self.deliveries, schedule, sent_ns);
             self.deliveries.serve(&self.producer, Duration::from_millis(1));
+            self.deliveries.ledger().punctuality.queue_was_full(self.watch.elapsed_ns() - sent_ns);
         }
     }
 

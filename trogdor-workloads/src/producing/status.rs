@@ -8,6 +8,7 @@ use trogdor_core::json::float_value;
 
 use super::broker_side::BrokerSide;
 use crate::generators::WindowCounts;
+use crate::testimony::{Testimony, Verdict};
 use trogdor_core::measure::LatencySummary;
 
 /// The status of a ProduceBench worker once it sends. Handed over = delivered + failed + unknown +
@@ -72,6 +73,12 @@ pub struct ProduceBenchStatus {
     /// Why fewer records than wanted were handed over, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_early: Option<String>,
+    /// What the result is worth; told at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// What the sender says of itself, since the first record was due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub testimony: Option<Testimony>,
     /// What last kept the client from its cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_trouble: Option<String>,

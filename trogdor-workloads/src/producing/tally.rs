@@ -3,14 +3,17 @@
 //! the thread that sends.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use trogdor_core::measure::{Interval, Latencies, Recorder, counts, figures};
 use trogdor_core::{StatusSlot, WorkerContext};
 
+use super::stand::{Stand, Told};
 use super::status::{IntervalSummary, ProduceBenchStatus, Snapshot};
 use crate::generators::WindowCounts;
 use crate::leaders::Leaders;
+use crate::testimony::{Evidence, Slots, Testimony, judge};
 
 /// How many intervals a status shows.
 const INTERVALS_SHOWN: usize = 10;
@@ -65,6 +68,12 @@ pub(super) struct Report {
     pub(super) is_paced: (bool, bool),
     pub(super) windows: Option<WindowCounts>,
     pub(super) page: Option<Page>,
+    /// Which records came too late for their time.
+    pub(super) slots: Slots,
+    /// What the witness told; who reads asks it otherwise.
+    pub(super) testimony: Option<Told>,
+    /// The rest of what the verdict is made of; of the last report only.
+    pub(super) evidence: Option<Evidence>,
     /// The client's last statistics; empty if there are no new ones.
     pub(super) statistics: Vec<u8>,
 }
@@ -77,6 +86,7 @@ pub(super) struct Desk {
     pub(super) empties: mpsc::UnboundedReceiver<Box<Figures>>,
     /// For facts.
     pub(super) recorder: Recorder,
+    pub(super) stand: Arc<Stand>,
 }
 
 /// Sums up pages.
@@ -151,6 +161,7 @@ pub(super) struct Clerk {
     status: StatusSlot,
     recorder: Recorder,
     tell: fn(&StatusSlot, Snapshot),
+    stand: Arc<Stand>,
     tally: Tally,
     leaders: Leaders,
     /// The last trouble that was noted.
@@ -161,29 +172,38 @@ pub(super) struct Clerk {
 
 impl Clerk {
     /// A clerk, and the desk that a sender reports at.
+    ///
+    /// # Errors
+    /// The system has no thread left.
     pub(super) fn new(
         status: StatusSlot,
         recorder: Recorder,
         tell: fn(&StatusSlot, Snapshot),
-    ) -> (Clerk, Desk) {
+    ) -> Result<(Clerk, Desk), String> {
+        let stand = Arc::new(Stand::new()?);
         let (to_clerk, reports) = mpsc::channel(REPORTS_WAITING);
         let (empties, from_clerk) = mpsc::unbounded_channel();
-        let desk = Desk { reports: to_clerk, empties: from_clerk, recorder: recorder.clone() };
+        let desk =
+            Desk { reports: to_clerk, empties: from_clerk, recorder: recorder.clone(), stand: stand.clone() };
         let clerk = Clerk {
             status,
             recorder,
             tell,
+            stand,
             tally: Tally::default(),
             leaders: Leaders::default(),
             trouble: None,
             reports,
             empties,
         };
-        (clerk, desk)
+        Ok((clerk, desk))
     }
 
     /// The clerk of a worker.
-    pub(super) fn of(ctx: &WorkerContext, tell: fn(&StatusSlot, Snapshot)) -> (Clerk, Desk) {
+    ///
+    /// # Errors
+    /// The system has no thread left.
+    pub(super) fn of(ctx: &WorkerContext, tell: fn(&StatusSlot, Snapshot)) -> Result<(Clerk, Desk), String> {
         Clerk::new(ctx.status.clone(), ctx.recorder.clone(), tell)
     }
 
@@ -194,21 +214,49 @@ impl Clerk {
         }
     }
 
-    fn publish(&mut self, report: Report) {
-        let Report { wall_ms, sums, is_paced, windows, page, statistics } = report;
-        for change in self.leaders.changes(&statistics) {
-            self.recorder.note(wall_ms, "leader", change);
-        }
-        if sums.last_trouble != self.trouble {
-            self.trouble.clone_from(&sums.last_trouble);
-            self.trouble.iter().for_each(|text| self.recorder.note(wall_ms, "trouble", text.clone()));
-        }
-        if let Some(mut page) = page {
-            self.recorder.push(self.tally.add(wall_ms, &sums, &mut page));
+    fn publish(&mut self, mut report: Report) {
+        self.note(&report);
+        let told = report.testimony.take().or_else(|| self.stand.take());
+        if let Some(mut page) = report.page.take() {
+            let interval = self.tally.add(report.wall_ms, &report.sums, &mut page);
+            let since = told.map(|(since, _)| since).unwrap_or_default();
+            self.recorder.push(with_testimony(interval, &since));
             page.figures.clear();
             // The sender may have ended.
             let _ = self.empties.send(page.figures);
         }
+        let Report { mut sums, is_paced, windows, slots, evidence, .. } = report;
+        sums.testimony = told.map(|(_, mut all)| {
+            let (is_due, _) = is_paced;
+            slots.testify(is_due, &mut all);
+            all
+        });
+        let testimony = sums.testimony.unwrap_or_default();
+        let samples = sums.total_sent;
+        sums.verdict = evidence.map(|evidence| judge(&Evidence { samples, testimony, ..evidence }));
         (self.tell)(&self.status, self.tally.snapshot(sums, is_paced, windows));
     }
+
+    fn note(&mut self, report: &Report) {
+        for change in self.leaders.changes(&report.statistics) {
+            self.recorder.note(report.wall_ms, "leader", change);
+        }
+        let trouble = &report.sums.last_trouble;
+        if *trouble != self.trouble {
+            self.trouble.clone_from(trouble);
+            trouble.iter().for_each(|text| self.recorder.note(report.wall_ms, "trouble", text.clone()));
+        }
+    }
+}
+
+/// The interval with what the generator says of itself.
+fn with_testimony(interval: Interval, told: &Testimony) -> Interval {
+    let interval = interval.with_peak("hiccupMaxUs", told.hiccup_max_us);
+    let counts = [
+        ("cpuMs", told.cpu_ms),
+        ("runQueueMs", told.run_queue_ms),
+        ("throttledMs", told.throttled_ms),
+        ("stealMs", told.steal_ms),
+    ];
+    counts.into_iter().fold(interval, |interval, (name, ms)| interval.with_count(name, ms.unwrap_or(0)))
 }

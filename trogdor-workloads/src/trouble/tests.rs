@@ -140,11 +140,15 @@ fn the_most_telling_trouble_is_kept() {
     let troubles = Troubles::default();
     assert_eq!(troubles.explain("late".to_owned()), "late");
     troubles.note(trouble(Code::AllBrokersDown, "1/1 brokers are down"));
-    troubles.note_log("FAIL", "[thrd:h:1/bootstrap]: h:1/bootstrap: Disconnected (after 3000ms in state UP)");
+    troubles.note_log(
+        RDKafkaLogLevel::Info,
+        "FAIL",
+        "[thrd:h:1/bootstrap]: h:1/bootstrap: Disconnected (after 3000ms in state UP)",
+    );
     assert_eq!(troubles.explain("late".to_owned()), "late; the client's last complaint: h:1: Disconnected");
     troubles.note(trouble(Code::BrokerTransportFailure, "h:1/1: Connection refused"));
     troubles.note(trouble(Code::AllBrokersDown, "1/1 brokers are down"));
-    troubles.note_log("FAIL", "[thrd:h:1/bootstrap]: h:1/bootstrap: Disconnected");
+    troubles.note_log(RDKafkaLogLevel::Info, "FAIL", "[thrd:h:1/bootstrap]: h:1/bootstrap: Disconnected");
     assert_eq!(troubles.last().as_deref(), Some("h:1: Connection refused"));
     assert_eq!(troubles.check(), Ok(()));
     troubles.note(trouble(Code::Authentication, "h:1/1: no"));
@@ -158,4 +162,62 @@ fn what_a_slow_consumer_goes_through_is_told() {
     let text = "Application maximum poll interval (500ms) exceeded by 12ms: the consumer left its group, joins it \
                 again, and reads again what it had not committed; look at max.poll.interval.ms";
     assert_eq!((left.text().as_str(), left.says_little()), (text, false));
+}
+
+#[test]
+fn contact_is_lost_by_what_cannot_be_an_idle_connection() {
+    let refused =
+        "127.0.0.1:9/1: Connect to ipv4#127.0.0.1:9 failed: Connection refused (after 0ms in state CONNECT)";
+    let lost = Some("127.0.0.1:9: Connect to ipv4#127.0.0.1:9 failed: Connection refused");
+    let other_address =
+        "h:9/1: Connect to ipv6#[::1]:9 failed: Connection refused (after 0ms in state CONNECT)";
+    let suspected = Some("h:9: Connect to ipv6#[::1]:9 failed: Connection refused");
+    let late =
+        "127.0.0.1:9/1: 1 request(s) timed out: disconnect (average rtt 1.2ms) (after 9000ms in state UP)";
+    let late_is_lost = Some("127.0.0.1:9: 1 request(s) timed out: disconnect (average rtt 1.2ms)");
+    let down = (Code::AllBrokersDown, "1/1 brokers are down");
+    let by_bootstrap =
+        "h:9/bootstrap: Connect to ipv4#1.2.3.4:9 failed: Connection refused (after 0ms in state CONNECT)";
+    let transport = Code::BrokerTransportFailure;
+    let rows: [(&[(Code, &str)], Option<&str>); 9] = [
+        (&[], None),
+        (&[(transport, refused)], lost),
+        (&[(Code::OperationTimedOut, late), (transport, refused)], late_is_lost),
+        // An idle connection of the only broker was closed.
+        (&[down], None),
+        (&[(transport, by_bootstrap)], None),
+        (&[(transport, other_address)], None),
+        (&[(transport, other_address), down], suspected),
+        (&[(transport, other_address), (transport, refused)], suspected),
+        (&[(Code::PollExceeded, "Application maximum poll interval (500ms) exceeded by 12ms")], None),
+    ];
+    for (noted, expected) in rows {
+        let troubles = Troubles::default();
+        troubles.contact_made();
+        noted.iter().for_each(|(code, reason)| troubles.note(trouble(*code, reason)));
+        assert_eq!(troubles.contact_lost().as_deref(), expected, "{noted:?}");
+        assert_eq!(troubles.contact_was_late(), None);
+    }
+}
+
+#[test]
+fn a_broker_that_hangs_up_is_lost_only_if_it_owes_answers() {
+    let text = "[thrd:h:1/1]: h:1/1: Disconnected (after 30ms in state UP)";
+    for (level, lost) in [(RDKafkaLogLevel::Info, None), (RDKafkaLogLevel::Warning, Some("h:1: it hung up"))]
+    {
+        let troubles = Troubles::default();
+        troubles.contact_made();
+        troubles.note_log(level, "FAIL", text);
+        assert_eq!(troubles.contact_lost().as_deref(), lost);
+    }
+}
+
+#[test]
+fn what_was_away_before_the_first_record_is_late_and_not_lost() {
+    let troubles = Troubles::default();
+    troubles.note(trouble(Code::BrokerTransportFailure, "h:1/bootstrap: Connection refused"));
+    let refused = Some("h:1: Connection refused".to_owned());
+    assert_eq!((troubles.contact_lost(), troubles.contact_was_late()), (refused.clone(), None));
+    troubles.contact_made();
+    assert_eq!((troubles.contact_lost(), troubles.contact_was_late()), (None, refused));
 }

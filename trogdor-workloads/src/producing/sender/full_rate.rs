@@ -158,7 +158,9 @@ impl Sender<'_> {
                 false => Duration::from_millis(1),
             };
             self.publish_if_due(now_ns);
+            let since_ns = self.watch.elapsed_ns();
             self.serve(wait);
+            self.deliveries.ledger().punctuality.queue_was_full(self.watch.elapsed_ns() - since_ns);
         }
     }
 

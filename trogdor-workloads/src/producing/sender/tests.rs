@@ -58,7 +58,7 @@ fn job_at(servers: &str, messages_max: u64, conf: &[(&str, &str)]) -> Job {
 /// Runs a job on this thread, and its clerk on another.
 fn serve(job: Job, flag: &StopFlag, board: &Arc<StatusBoard>) -> Result<u64, String> {
     let slot = StatusSlot::new(WorkerId(1), board.clone());
-    let (clerk, desk) = Clerk::new(slot, Recorder::new(WorkerId(1), Arc::default()), job.tell);
+    let (clerk, desk) = Clerk::new(slot, Recorder::new(WorkerId(1), Arc::default()), job.tell).unwrap();
     std::thread::scope(|scope| {
         scope
             .spawn(|| tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(clerk.serve()));

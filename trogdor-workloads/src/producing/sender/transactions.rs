@@ -30,10 +30,18 @@ impl Sender<'_> {
                     self.in_transaction.set(true);
                     self.deliveries.ledger().transaction_begun();
                 }
-                TransactionAction::Commit => self.commit()?,
-                TransactionAction::Abort => self.abort()?,
+                TransactionAction::Commit => self.in_standstill(Sender::commit)?,
+                TransactionAction::Abort => self.in_standstill(Sender::abort)?,
             }
         }
+    }
+
+    /// Nothing is sent until a transaction has ended, whatever is due.
+    fn in_standstill(&self, end: impl Fn(&Self) -> Result<(), String>) -> Result<(), String> {
+        let since_ns = self.watch.elapsed_ns();
+        let ended = end(self);
+        self.deliveries.ledger().punctuality.stood_still(self.watch.elapsed_ns() - since_ns);
+        ended
     }
 
     /// The last transaction: committed when all records were sent, aborted on a stop or an error.

@@ -136,7 +136,7 @@ fn with_sender<T>(
         client_config(&job.translated).create_with_context(deliveries.clone()).unwrap();
     let producer = BatchProducer::new(producer, job.shared_value());
     let slot = StatusSlot::new(WorkerId(1), Arc::default());
-    let (_clerk, desk) = Clerk::new(slot, Recorder::new(WorkerId(1), Arc::default()), job.tell);
+    let (_clerk, desk) = Clerk::new(slot, Recorder::new(WorkerId(1), Arc::default()), job.tell).unwrap();
     let mut sender = Sender {
         job,
         producer,
