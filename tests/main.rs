@@ -31,4 +31,5 @@ mod specs;
 mod support;
 mod sustained_connection;
 mod trouble;
+mod verdicts;
 mod workspace;
