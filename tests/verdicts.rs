@@ -139,6 +139,37 @@ async fn a_broker_that_was_away_for_a_while_costs_no_record_and_the_worth_of_the
     out_of_reach(&result, &access.bootstrap);
 }
 
+#[tokio::test]
+async fn a_broker_that_closes_idle_connections_is_not_out_of_reach() {
+    let kafka = Kafka::builder("4.3.1").config("connections.max.idle.ms", "300").start().await.unwrap();
+    let access = Access { bootstrap: kafka.bootstrap().to_owned(), properties: Default::default() };
+    let spec = ProduceBenchSpec { target_messages_per_sec: 1, ..tasks::producing(&access, &["slow"], 8) };
+    let status = produced(&run(&spec).await.ok().unwrap());
+    // It did so.
+    assert!(status.last_trouble.as_ref().is_some_and(|text| text.contains(&access.bootstrap)), "{status:?}");
+    let verdict = judged(&status);
+    assert_ne!(verdict.result, VerdictKind::BrokerUnreachable, "{verdict:?}");
+}
+
+#[tokio::test]
+async fn a_broker_that_stands_still_for_a_while_is_slow_and_in_reach() {
+    let kafka = Kafka::start("4.3.1").await.unwrap();
+    let access = Access { bootstrap: kafka.bootstrap().to_owned(), properties: Default::default() };
+    let running = Running::start(&tasks::producing(&access, &["slow"], 4000)).await;
+    running.until(has_sent).await;
+    kafka.pause().await.unwrap();
+    running.until(|status| status["inFlight"].as_u64() > Some(500)).await;
+    kafka.resume().await.unwrap();
+    let status = produced(&running.end().await.ok().unwrap());
+    let slowest_us = status.response_time.as_ref().unwrap().max_us;
+    assert!(slowest_us > 500_000, "{status:?}");
+    let verdict = judged(&status);
+    assert_ne!(verdict.result, VerdictKind::BrokerUnreachable, "{verdict:?}");
+    // It is not the generator that is late by it.
+    let missed = status.testimony.unwrap().missed_slots.unwrap();
+    assert!(verdict.result == VerdictKind::GeneratorLimited || missed <= 40, "{verdict:?}");
+}
+
 /// A control group whose processes get a tenth of a CPU; removed when dropped.
 struct Tenth(PathBuf);
 

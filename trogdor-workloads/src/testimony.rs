@@ -22,8 +22,8 @@ pub(crate) use witness::Witness;
 pub struct Testimony {
     /// How long it was watched, milliseconds.
     pub interval_ms: u64,
-    /// By how much the worst of its short sleeps was too long, microseconds: no thread of it ran meanwhile, at
-    /// best another one.
+    /// By how much the worst of its short sleeps was too long, microseconds: for so long a thread that wanted to
+    /// run could not.
     pub hiccup_max_us: u64,
     /// 99th percentile of the same, as seen by somebody who comes at any time; of several intervals the worst.
     pub hiccup_p99_us: u64,

@@ -21,8 +21,8 @@ const MISSED_MIN: u64 = 2;
 /// meanwhile, one in a hundred, happened too late. Without a quota it is 0, with one that suffices it is, too.
 const THROTTLED_MAX: f64 = 0.01;
 
-/// If the process stood still for more than this share of the run, so did what it counts, and rates are too low
-/// by as much. Beside a broker at full rate on two CPUs it is less than one percent. (Where records are due at times
+/// If hiccups took more than this share of the run, the client's own threads had them too, and rates are too low by as
+/// much. Beside a broker at full rate on two CPUs it is less than one percent. (Where records are due at times
 /// of their own, missed slots tell earlier.)
 const STALLED_MAX: f64 = 0.05;
 
@@ -125,7 +125,7 @@ fn limits(told: &Testimony) -> Vec<String> {
     });
     let stalled = share(Some(told.stalled_ms), run_ms, STALLED_MAX).map(|(ms, share)| {
         let worst_ms = told.hiccup_max_us / 1000;
-        format!("it stood still for {ms} of {run_ms} ms ({share}), for up to {worst_ms} ms at a time")
+        format!("it had hiccups for {ms} of {run_ms} ms ({share}), of up to {worst_ms} ms")
     });
     let run_queue = share(told.run_queue_ms, run_ms, RUN_QUEUE_MAX)
         .map(|(ms, share)| format!("its hot threads waited for a CPU for {ms} of {run_ms} ms ({share})"));
@@ -219,7 +219,7 @@ mod tests {
             (
                 told(|told| told.stalled_ms = 501),
                 GeneratorLimited,
-                Some("it stood still for 501 of 10000 ms (5.0 %), for up to 12 ms at a time"),
+                Some("it had hiccups for 501 of 10000 ms (5.0 %), of up to 12 ms"),
             ),
             (
                 told(|told| told.run_queue_ms = Some(6001)),
