@@ -312,7 +312,7 @@ impl ConsumeBenchWorker {
 fn start(spec: &ConsumeBenchSpec, sources: Vec<Source>, ctx: &WorkerContext) -> Result<Running, String> {
     let (settings, has_own_groups) = spec.settings(ctx.task.as_str())?;
     let overlapping = has_own_groups && !spec.share_partitions;
-    let mut running = Running::new(if overlapping { Unique::Farthest } else { Unique::NotKnown });
+    let mut running = Running::new(if overlapping { Unique::Farthest } else { Unique::NotKnown })?;
     for (source, translated) in sources.into_iter().zip(settings) {
         running.note(&translated.notes);
         let ages = spec.record_processor.as_ref().map(RecordProcessor::start);

@@ -38,6 +38,7 @@ use crate::spec_clients::{
     ADMIN_CLIENT_CONF, BOOTSTRAP_SERVERS, COMMON_CLIENT_CONF, CONSUMER_CONF, FIRST, PRODUCER_CONF,
     SpecClients, without_transactions,
 };
+use crate::testimony::{Evidence, Stand, judge};
 use crate::topic_setup::{self, Setup};
 use crate::topics::{TOPICS, TopicsSpec};
 use crate::trouble::Troubles;
@@ -305,6 +306,7 @@ struct Teller {
     is_idempotent: bool,
     warnings: Vec<String>,
     troubles: Troubles,
+    stand: Arc<Stand>,
 }
 
 impl RoundTrip {
@@ -326,12 +328,14 @@ impl RoundTrip {
         let book = Arc::new(Book::new(lanes.len()));
         let (told, ready) = oneshot::channel();
         let troubles = Troubles::default();
+        let stand = Arc::new(Stand::new()?);
         let teller = Teller {
             book: book.clone(),
             slot: ctx.status.clone(),
             messages_max: spec.messages_max(),
             is_idempotent: sender::is_idempotent(&for_producer),
             troubles: troubles.clone(),
+            stand: stand.clone(),
             warnings: crate::status::bounded(warnings),
         };
         let receiver = receiver::Job {
@@ -342,6 +346,7 @@ impl RoundTrip {
             grace,
             book: book.clone(),
             recorder: ctx.recorder.clone(),
+            stand: stand.clone(),
             ends_tell: for_producer.librdkafka.get("acks").is_none_or(|acks| acks == "all" || acks == "-1"),
             ready: told,
         };
@@ -357,6 +362,7 @@ impl RoundTrip {
             book: book.clone(),
             recorder: ctx.recorder.clone(),
             troubles,
+            stand,
         };
         Ok(RoundTrip { book, flag: Arc::default(), reader, receiver, sender, ready, teller })
     }
@@ -428,7 +434,18 @@ impl Teller {
     /// Publishes a status; the last one is given how the run ended.
     fn tell(&self, end: Option<&Result<(), String>>, seconds: &mut Seconds) -> RoundTripStatus {
         let mut status = self.book.status();
-        seconds.end(self.book.sums(&status, end.is_some()));
+        let (since, testimony) = self.stand.take().unwrap_or_default();
+        seconds.end(self.book.sums(&status, end.is_some()), &since);
+        status.testimony = Some(testimony);
+        status.verdict = end.map(|_| {
+            let lost = status.unknown + status.not_yet_received;
+            judge(&Evidence {
+                samples: status.total_received,
+                testimony,
+                lost,
+                ..Evidence::of(&self.troubles)
+            })
+        });
         status.warnings.clone_from(&self.warnings);
         status.last_trouble = self.troubles.last().or(status.last_trouble);
         let sent = status.total_unique_sent;

@@ -8,6 +8,8 @@ use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 use trogdor_core::measure::{Interval, Latencies, Recorder};
 use trogdor_core::{Clock, WorkerContext};
 
+use crate::testimony::{Testimony, with_testimony};
+
 /// Everything that a book holds at a moment.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sums {
@@ -44,7 +46,7 @@ impl Seconds {
     }
 
     /// Records what was added since the last call. An interval of no length is left to the next.
-    pub(crate) fn end(&mut self, sums: Sums) {
+    pub(crate) fn end(&mut self, sums: Sums, told: &Testimony) {
         let now = self.clock.now();
         let length_ms = now.mono_ms.saturating_sub(self.start_mono_ms);
         if length_ms == 0 && sums.counts == self.before.counts {
@@ -63,7 +65,7 @@ impl Seconds {
             interval = interval.with_latencies(name, &added);
         }
         self.before = sums;
-        self.recorder.push(interval);
+        self.recorder.push(with_testimony(interval, told));
     }
 }
 
@@ -86,10 +88,10 @@ mod tests {
             ticks.tick().await;
             count += added;
             latencies.record_many_ns(1_000_000 * (added + 1), added);
-            seconds.end(Sums {
-                counts: vec![("received", count)],
-                latencies: vec![("endToEnd", latencies.clone())],
-            });
+            seconds.end(
+                Sums { counts: vec![("received", count)], latencies: vec![("endToEnd", latencies.clone())] },
+                &Testimony::default(),
+            );
         }
         let recording = board.take().remove(&WorkerId(1)).unwrap();
         let received: Vec<_> = recording.intervals.iter().map(|one| one.count("received")).collect();

@@ -323,7 +323,7 @@ impl ShareConsumeBenchWorker {
 
 fn start(spec: &ShareConsumeBenchSpec, topics: &[String], ctx: &WorkerContext) -> Result<Running, String> {
     let accepted: Arc<Mutex<Accepted>> = Arc::default();
-    let mut running = Running::new(Unique::Accepted(accepted.clone()));
+    let mut running = Running::new(Unique::Accepted(accepted.clone()))?;
     for index in 0..spec.consumers() {
         let translated = spec.consumer_settings(ctx.task.as_str(), index)?;
         running.note(&translated.notes);

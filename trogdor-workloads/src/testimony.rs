@@ -6,15 +6,18 @@ mod groups;
 mod hiccups;
 mod kernel;
 mod slots;
+mod stand;
 mod verdict;
 mod witness;
 
 use serde::{Deserialize, Serialize};
+use trogdor_core::measure::Interval;
 
 pub(crate) use slots::Slots;
+pub(crate) use stand::{Stand, Told};
 pub(crate) use verdict::{Evidence, judge};
 pub use verdict::{Verdict, VerdictKind};
-pub(crate) use witness::Witness;
+use witness::Witness;
 
 /// What a generator says of itself, of an interval or of a run. What its node does not tell is absent, never 0.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -62,6 +65,18 @@ pub struct Testimony {
     /// Most records that had no outcome at a time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_depth_max: Option<u64>,
+}
+
+/// The interval with what the generator says of itself.
+pub(crate) fn with_testimony(interval: Interval, told: &Testimony) -> Interval {
+    let interval = interval.with_peak("hiccupMaxUs", told.hiccup_max_us);
+    let counts = [
+        ("cpuMs", told.cpu_ms),
+        ("runQueueMs", told.run_queue_ms),
+        ("throttledMs", told.throttled_ms),
+        ("stealMs", told.steal_ms),
+    ];
+    counts.into_iter().fold(interval, |interval, (name, ms)| interval.with_count(name, ms.unwrap_or(0)))
 }
 
 impl Testimony {

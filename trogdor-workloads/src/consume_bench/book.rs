@@ -6,6 +6,7 @@ use crate::facts::ClientFacts;
 use crate::record_processor::Ages;
 use crate::seconds::Sums;
 use crate::share::ShareFigures;
+use crate::testimony::Evidence;
 use trogdor_core::measure::{Latencies, counts, figures};
 
 /// The book of one consumer.
@@ -26,6 +27,8 @@ pub(crate) struct Book {
     pub(crate) elapsed_ns: u64,
     pub(crate) ended_early: Option<String>,
     pub(crate) last_trouble: Option<String>,
+    /// How it lost its cluster, and why it found it late.
+    pub(crate) contact: Evidence,
     /// The client, as the recording tells it; taken from here.
     pub(crate) facts: Option<ClientFacts>,
     /// What only members of share groups count.
@@ -47,6 +50,7 @@ impl Book {
             elapsed_ns: 0,
             ended_early: None,
             last_trouble: None,
+            contact: Evidence::default(),
             facts: None,
             share: None,
         }
@@ -81,6 +85,9 @@ impl Book {
             *most = (*most).max(*count);
         }
         self.elapsed_ns = self.elapsed_ns.max(other.elapsed_ns);
+        self.contact.contact_lost =
+            self.contact.contact_lost.take().or_else(|| other.contact.contact_lost.clone());
+        self.contact.late_start = self.contact.late_start.take().or_else(|| other.contact.late_start.clone());
         if let Some(more) = &other.share {
             self.share.get_or_insert_default().add(more);
         }
@@ -135,6 +142,8 @@ impl Book {
                 ns => (self.received as f64 / (ns as f64 / 1e9) * 10.0).round() / 10.0,
             },
             share: self.share,
+            verdict: None,
+            testimony: None,
             ended_early: self.ended_early.clone(),
             last_trouble: self.last_trouble.clone(),
             warnings: Vec::new(),

@@ -14,6 +14,7 @@ use crate::consumer_errors::fatal;
 use crate::hot_thread::StopFlag;
 use crate::native::{BatchConsumer, Received};
 use crate::pace::Pace;
+use crate::testimony::Evidence;
 
 /// How long one poll waits; a stop is seen within it.
 const POLL_LIMIT: Duration = Duration::from_millis(50);
@@ -145,6 +146,9 @@ impl Consuming {
             }
         }
         let taken = entry.end(gap_ns);
+        if self.received == 0 && taken > 0 {
+            self.consumer.troubles().contact_made();
+        }
         self.received += taken;
         if taken > 0 {
             self.last_batch_ns = self.watch.elapsed_ns();
@@ -162,6 +166,7 @@ impl Consuming {
     /// Commits what was read, as closing a Java consumer does, so that a short run leaves its mark.
     fn finish(&self, is_well: bool) {
         self.note_assignment();
+        lock(&self.job.book).contact = Evidence::of(self.consumer.troubles());
         if self.received < self.job.messages_max {
             let wanted = self.job.messages_max;
             let text = format!("ended after {} of {wanted} messages", self.received);

@@ -15,6 +15,7 @@ use crate::hot_thread::{HotThread, StopFlag};
 use crate::record_processor::Ages;
 use crate::seconds::Seconds;
 use crate::share::{Accepted, ShareFigures};
+use crate::testimony::{Evidence, Stand, judge};
 
 /// How many consumers a status shows one by one.
 const CONSUMERS_SHOWN: usize = 20;
@@ -43,6 +44,7 @@ pub(crate) struct Running {
     /// What was noted last of each consumer: its partitions, its trouble.
     noted: Vec<(Vec<String>, Option<String>)>,
     warnings: Vec<String>,
+    stand: Arc<Stand>,
 }
 
 /// A task ended while it waited for its topics. If that is the cluster's fault, it is an error.
@@ -67,8 +69,11 @@ pub(crate) fn ended_before_the_first(
 
 impl Running {
     /// None yet.
-    pub(crate) fn new(unique: Unique) -> Running {
-        Running {
+    ///
+    /// # Errors
+    /// The system has no thread left.
+    pub(crate) fn new(unique: Unique) -> Result<Running, String> {
+        Ok(Running {
             flag: Arc::default(),
             threads: Vec::new(),
             books: Vec::new(),
@@ -76,7 +81,8 @@ impl Running {
             notes: BTreeSet::new(),
             noted: Vec::new(),
             warnings: Vec::new(),
-        }
+            stand: Arc::new(Stand::new()?),
+        })
     }
 
     /// Starts one more, which writes the book that `work` is made with.
@@ -95,7 +101,12 @@ impl Running {
     {
         let book = Arc::new(Mutex::new(Book::new(ages)));
         self.books.push((client_id, book.clone()));
-        self.threads.push(HotThread::spawn(thread, self.flag.clone(), work(book))?);
+        let (work, stand) = (work(book), self.stand.clone());
+        let watched = move |flag: &StopFlag| {
+            stand.watch_this_thread();
+            work(flag)
+        };
+        self.threads.push(HotThread::spawn(thread, self.flag.clone(), watched)?);
         Ok(())
     }
 
@@ -116,6 +127,7 @@ impl Running {
     pub(crate) async fn gather(mut self, ctx: &WorkerContext) -> Result<(), String> {
         let mut threads = std::mem::take(&mut self.threads);
         let mut ends: FuturesUnordered<_> = threads.iter_mut().map(HotThread::ended).collect();
+        self.stand.begin();
         let mut seconds = Seconds::of(ctx);
         let mut ticks = seconds.ticks();
         let mut result = Ok(());
@@ -126,26 +138,32 @@ impl Running {
                     self.flag.stop();
                     result = result.and(Err(error));
                 },
-                _ = ticks.tick() => self.tell(ctx, &mut seconds),
+                _ = ticks.tick() => self.tell(ctx, &mut seconds, false),
                 _ = ctx.stop.stopped(), if !stopping => {
                     stopping = true;
                     self.flag.stop();
                 }
             }
         }
-        self.tell(ctx, &mut seconds);
+        self.tell(ctx, &mut seconds, true);
         result
     }
 
-    fn tell(&mut self, ctx: &WorkerContext, seconds: &mut Seconds) {
+    fn tell(&mut self, ctx: &WorkerContext, seconds: &mut Seconds, is_last: bool) {
         // The settings of all differ in their names only.
         if let Some(facts) = self.books.first().and_then(|(_, book)| lock(book).facts.take()) {
             ctx.recorder.fact("consumer", facts);
             ctx.recorder.fact("host", HostFacts::read());
         }
         self.note_changes(ctx);
-        let (status, all) = self.status();
-        seconds.end(all.sums());
+        let (mut status, all) = self.status();
+        let (since, testimony) = self.stand.take().unwrap_or_default();
+        seconds.end(all.sums(), &since);
+        if let Some(merged) = status.get_mut(ALL_CONSUMERS) {
+            let evidence = Evidence { samples: all.received, testimony, ..all.contact };
+            merged.testimony = Some(testimony);
+            merged.verdict = is_last.then(|| judge(&evidence));
+        }
         ctx.status.set(status);
     }
 
@@ -229,7 +247,7 @@ mod tests {
     const STATUS_BYTES_MAX: usize = 64 * 1024;
 
     fn running(consumers: usize, partitions: usize, topic: &str) -> Running {
-        let mut running = Running::new(Unique::Farthest);
+        let mut running = Running::new(Unique::Farthest).unwrap();
         for consumer in 0..consumers {
             let mut book = Book::new(None);
             book.assigned =

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::record_processor::{AgesStatus, java_float};
 use crate::share::ShareFigures;
+use crate::testimony::{Testimony, Verdict};
 use trogdor_core::measure::LatencySummary;
 
 /// The key of the entry for all consumers together.
@@ -57,6 +58,12 @@ pub struct ConsumerStatus {
     /// What only members of share groups count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub share: Option<ShareFigures>,
+    /// What the result is worth, and why; only for all together, in the last status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// What the generator says of itself; only for all together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub testimony: Option<Testimony>,
     /// Why fewer records than wanted were received, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_early: Option<String>,

@@ -23,7 +23,7 @@ use crate::native::{BatchProducer, Failure};
 use crate::pace::Pace;
 use crate::readiness::{cause, lost_contact};
 use crate::status::count_causes;
-use crate::testimony::Slots;
+use crate::testimony::{Evidence, Slots};
 use crate::trouble::Troubles;
 
 /// Why the fate of a record is unknown that nobody waits for any more.
@@ -458,6 +458,11 @@ impl Deliveries {
     /// The last statistics; empty if they were taken before.
     pub(super) fn take_statistics(&self) -> Vec<u8> {
         std::mem::take(&mut self.statistics.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What the verdict is made of beside samples and testimony.
+    pub(super) fn evidence(&self) -> Evidence {
+        Evidence { lost: self.ledger().lost, ..Evidence::of(&self.troubles) }
     }
 
     /// Enters delivery reports: a report is about all records of a request to a partition.

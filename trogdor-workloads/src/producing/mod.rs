@@ -6,7 +6,6 @@ mod broker_side;
 mod ledger;
 mod schedule;
 mod sender;
-mod stand;
 mod status;
 mod tally;
 

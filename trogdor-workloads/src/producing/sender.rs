@@ -19,7 +19,6 @@ use trogdor_core::StatusSlot;
 use super::broker_side::BrokerSide;
 use super::ledger::{Deliveries, Ledger};
 use super::schedule::Schedule;
-use super::stand::evidence;
 use super::status::Snapshot;
 use super::tally::{Desk, Report};
 use crate::client_config::Translated;
@@ -196,7 +195,7 @@ impl Publisher {
         report.sums.ended_early = ended_early;
         // The kernel forgets a thread that has ended, so it is this one that asks.
         report.testimony = desk.stand.take();
-        report.evidence = Some(evidence(deliveries));
+        report.evidence = Some(deliveries.evidence());
         // The worker may have been aborted.
         let _ = desk.reports.blocking_send(report);
     }
@@ -235,7 +234,8 @@ impl Sender<'_> {
         let before = self.ends_before();
         // What the client has to say of its start.
         self.serve(Duration::ZERO);
-        self.publisher.desk.borrow().stand.begin(&self.deliveries);
+        self.publisher.desk.borrow().stand.begin();
+        self.deliveries.troubles.contact_made();
         self.start_ns = self.watch.elapsed_ns();
         self.deliveries.ledger().begin(self.start_ns);
         let left_ms = REPORT_PERIOD_MS - wall_ms().rem_euclid(REPORT_PERIOD_MS as i64) as u64;

@@ -9,11 +9,10 @@ use tokio::sync::mpsc;
 use trogdor_core::measure::{Interval, Latencies, Recorder, counts, figures};
 use trogdor_core::{StatusSlot, WorkerContext};
 
-use super::stand::{Stand, Told};
 use super::status::{IntervalSummary, ProduceBenchStatus, Snapshot};
 use crate::generators::WindowCounts;
 use crate::leaders::Leaders;
-use crate::testimony::{Evidence, Slots, Testimony, judge};
+use crate::testimony::{Evidence, Slots, Stand, Told, judge, with_testimony};
 
 /// How many intervals a status shows.
 const INTERVALS_SHOWN: usize = 10;
@@ -247,16 +246,4 @@ impl Clerk {
             trouble.iter().for_each(|text| self.recorder.note(report.wall_ms, "trouble", text.clone()));
         }
     }
-}
-
-/// The interval with what the generator says of itself.
-fn with_testimony(interval: Interval, told: &Testimony) -> Interval {
-    let interval = interval.with_peak("hiccupMaxUs", told.hiccup_max_us);
-    let counts = [
-        ("cpuMs", told.cpu_ms),
-        ("runQueueMs", told.run_queue_ms),
-        ("throttledMs", told.throttled_ms),
-        ("stealMs", told.steal_ms),
-    ];
-    counts.into_iter().fold(interval, |interval, (name, ms)| interval.with_count(name, ms.unwrap_or(0)))
 }

@@ -246,6 +246,8 @@ impl Book {
             elapsed_ms: elapsed_ns / 1_000_000,
             messages_per_sec: if elapsed_ns == 0 { 0.0 } else { rate(elapsed_ns) },
             end_to_end: received.end_to_end.summary(),
+            verdict: None,
+            testimony: None,
             ended_early: None,
             last_trouble: received.trouble.clone(),
             warnings: Vec::new(),

@@ -19,6 +19,7 @@ use crate::clock::{Stopwatch, sleep};
 use crate::consumer_errors::fatal;
 use crate::hot_thread::{Grace, StopFlag};
 use crate::native::{BatchConsumer, Received};
+use crate::testimony::Stand;
 use crate::topic_admin::Unanswered;
 
 /// How long one poll waits while records are being sent; a stop is seen within it.
@@ -42,6 +43,7 @@ pub(super) struct Job {
     pub(super) grace: Duration,
     pub(super) book: Arc<Book>,
     pub(super) recorder: Recorder,
+    pub(super) stand: Arc<Stand>,
     /// Whether what is acknowledged lies before the end of its partition from then on, as `acks=all`
     /// promises.
     pub(super) ends_tell: bool,
@@ -51,6 +53,7 @@ pub(super) struct Job {
 
 /// Receives until all is there, the client fails for good, or a stop and its grace period are over.
 pub(super) fn receive(job: Job, flag: &StopFlag) -> Result<(), String> {
+    job.stand.watch_this_thread();
     let mut consumer = BatchConsumer::new(&job.translated)?;
     job.recorder.fact("consumer", consumer.facts(&job.translated));
     let Some(ends) = ends(&job, &mut consumer, flag)? else { return Ok(()) };

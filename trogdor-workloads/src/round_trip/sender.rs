@@ -28,6 +28,7 @@ use crate::kafka::{client_config, refusal};
 use crate::native::{BatchProducer, Failure, Record, TopicNumber};
 use crate::pace::Pace;
 use crate::readiness::{Readiness, cause, fatal_error};
+use crate::testimony::Stand;
 use crate::trouble::Troubles;
 
 /// Records in flight; more of them cost time in the caches and nothing else.
@@ -52,6 +53,7 @@ pub(super) struct Job {
     pub(super) grace: Duration,
     pub(super) book: Arc<Book>,
     pub(super) recorder: Recorder,
+    pub(super) stand: Arc<Stand>,
     /// What keeps the producer from its cluster.
     pub(super) troubles: Troubles,
 }
@@ -59,6 +61,7 @@ pub(super) struct Job {
 /// Sends until all is acknowledged or given up, the client fails for good, or a stop is asked for.
 pub(super) fn send(job: Job, flag: &StopFlag) -> Result<(), String> {
     wake_exactly();
+    job.stand.watch_this_thread();
     let producer: BaseProducer<Context> = client_config(&job.translated)
         .create_with_context(Context { has_id: AtomicBool::default(), troubles: job.troubles.clone() })
         .map_err(|error| refusal(&error))?;
@@ -108,6 +111,8 @@ struct Sender<'a> {
 impl Sender<'_> {
     fn run(&mut self) -> Result<(), String> {
         self.wait_until_ready()?;
+        self.job.stand.begin();
+        self.job.troubles.contact_made();
         self.start_ns = self.job.watch.elapsed_ns();
         self.job.book.sent().first_due_ns = self.start_ns;
         while !self.flag.is_set() && !self.is_done() {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::index_set::Findings;
 use crate::share::ShareFigures;
+use crate::testimony::{Testimony, Verdict};
 use trogdor_core::measure::LatencySummary;
 
 /// How many ranges of indexes a status shows.
@@ -57,6 +58,12 @@ pub struct RoundTripStatus {
     /// What only a member of a share group counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub share: Option<ShareFigures>,
+    /// What the result is worth, and why; in the last status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// What the generator says of itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub testimony: Option<Testimony>,
     /// Why fewer records than wanted were sent, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_early: Option<String>,

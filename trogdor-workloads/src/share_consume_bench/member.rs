@@ -147,6 +147,10 @@ impl Member {
         let outcomes = self.consumer.outcomes();
         let mut book = lock(&self.job.book);
         book.assigned = self.consumer.assignment();
+        if self.received > 0 && self.consumer.has_lost_contact() {
+            let trouble = self.consumer.trouble().unwrap_or("no broker can be reached");
+            book.contact.contact_lost.get_or_insert_with(|| trouble.to_owned());
+        }
         book.share.get_or_insert_default().lock_expiries = self.consumer.expired();
         enter_outcomes(book.share.get_or_insert_default(), &self.job.accepted, &outcomes);
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Testimony;
 use crate::status::shortened;
+use crate::trouble::Troubles;
 
 /// With fewer samples not even one lies beyond the 99th percentile.
 const SAMPLES_MIN: u64 = 100;
@@ -84,6 +85,17 @@ pub(crate) struct Evidence {
     pub(crate) lost: u64,
     /// Why the cluster could not be reached at first, though it could before anything was due.
     pub(crate) late_start: Option<String>,
+}
+
+impl Evidence {
+    /// What a client says of its contact to the cluster.
+    pub(crate) fn of(troubles: &Troubles) -> Evidence {
+        Evidence {
+            contact_lost: troubles.contact_lost(),
+            late_start: troubles.contact_was_late(),
+            ..Evidence::default()
+        }
+    }
 }
 
 /// What a result is worth.
