@@ -3,6 +3,7 @@
 
 mod asking;
 mod batches;
+mod bell;
 mod consumer;
 mod event;
 mod flusher;

@@ -91,7 +91,7 @@ impl Link {
                         clock: known.bounds_at(asked_at),
                         asked_at,
                     };
-                    Event::AgentReported { node: self.node.clone(), report }
+                    Event::AgentReported { node: self.node.clone(), report: Box::new(report) }
                 }
                 Err(error) => {
                     self.log_contact(&mut known, Some(&error));

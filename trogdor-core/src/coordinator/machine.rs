@@ -38,7 +38,7 @@ pub(crate) enum Event {
     /// The coordinator shall exit.
     Shutdown { token: Option<Token>, stop_agents: bool },
     /// An agent told of its workers.
-    AgentReported { node: NodeName, report: AgentReport },
+    AgentReported { node: NodeName, report: Box<AgentReport> },
     /// An agent did not answer.
     AgentUnreachable { node: NodeName, error: String },
     /// An agent answered a command, or did not.
@@ -192,7 +192,7 @@ impl CoordinatorMachine {
                 effects.extend(stop_agents.then_some(Effect::StopAgents));
                 effects.push(Effect::Exit);
             }
-            Event::AgentReported { node, report } => self.reported(now, &node, report, &mut effects),
+            Event::AgentReported { node, report } => self.reported(now, &node, *report, &mut effects),
             Event::AgentUnreachable { node, error } => {
                 if let Some(entry) = self.nodes.get_mut(&node) {
                     (entry.reachable, entry.error) = (Some(false), error);

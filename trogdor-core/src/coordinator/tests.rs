@@ -85,7 +85,7 @@ fn report(node: &str, asked_at: u64, workers: &[(i64, &str, &str)]) -> Event {
         recorded: BTreeMap::new(),
     };
     let report = AgentReport { seen, ours: true, recordings: Vec::new(), clock: None, asked_at };
-    Event::AgentReported { node: NodeName::from(node), report }
+    Event::AgentReported { node: NodeName::from(node), report: Box::new(report) }
 }
 
 /// Effects in short: answers only when they are errors, no persistence.

@@ -17,6 +17,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 use rdkafka::types::RDKafkaRespErr;
 
+use super::bell::Bell;
 use super::error_code;
 use super::event::Event;
 use super::flusher::Flusher;
@@ -46,6 +47,7 @@ pub(crate) struct BatchProducer<C: ProducerContext<DeliveryOpaque = usize> + 'st
     // Dropped in this order, see the invariants.
     flusher: OnceCell<Option<Flusher>>,
     topics: Vec<Topic>,
+    bell: OnceCell<Option<Bell>>,
     queue: Queue,
     producer: BaseProducer<C>,
     shared_value: Option<Arc<[u8]>>,
@@ -76,8 +78,9 @@ impl<C: ProducerContext<DeliveryOpaque = usize>> BatchProducer<C> {
         // the client is (invariant 2).
         let queue = unsafe { Queue::own(rd_kafka_queue_get_main(producer.client().native_ptr())) };
         let queue = queue.expect("every client has a main queue");
-        let (flusher, topics, messages) = (OnceCell::new(), Vec::new(), Vec::new());
-        BatchProducer { flusher, topics, queue, producer, shared_value, messages }
+        let (flusher, bell) = (OnceCell::new(), OnceCell::new());
+        let (topics, messages) = (Vec::new(), Vec::new());
+        BatchProducer { flusher, topics, bell, queue, producer, shared_value, messages }
     }
 
     /// The value of all records, if they have the same.
@@ -185,6 +188,14 @@ impl<C: ProducerContext<DeliveryOpaque = usize>> BatchProducer<C> {
         }
     }
 
+    /// Sleeps until there is an event to be served, or for this time, which is exact. The queue was emptied before.
+    pub(crate) fn sleep(&self, limit: Duration) {
+        match self.bell.get_or_init(|| Bell::of(&self.queue)) {
+            Some(bell) => bell.wait(limit),
+            None => crate::clock::sleep(limit),
+        }
+    }
+
     /// Waits for an event, at most this long (whole milliseconds), and serves all that are there: a
     /// delivery report, which is about many records, by `on_reports`; all others as the binding
     /// does, by the context, but errors once where the binding tells them twice.
@@ -197,6 +208,14 @@ impl<C: ProducerContext<DeliveryOpaque = usize>> BatchProducer<C> {
                 RD_KAFKA_EVENT_DR => on_reports(Reports(&mut event)),
                 kind => event.tell(kind, &**self.producer.client().context()),
             }
+        }
+    }
+}
+
+impl<C: ProducerContext<DeliveryOpaque = usize> + 'static> Drop for BatchProducer<C> {
+    fn drop(&mut self) {
+        if let Some(Some(bell)) = self.bell.get() {
+            bell.silence(&self.queue);
         }
     }
 }
