@@ -194,7 +194,7 @@ mod tests {
         ];
         for (consumer, producer, told, resolution, expected) in rows {
             let found = consumer.time_since(&producer, told, resolution);
-            assert_eq!(found.clone().ok(), expected, "{consumer:?} {producer:?} {found:?}");
+            assert_eq!(found.ok(), expected, "{consumer:?} {producer:?} {found:?}");
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod clocks;
 mod encoded;
+mod end_to_end;
 mod interval;
 mod latencies;
 mod measured;
