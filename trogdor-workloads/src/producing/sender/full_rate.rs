@@ -3,6 +3,8 @@
 //! times count from the turn that a record was handed over in; what they mostly tell at full rate is
 //! how long the queue was.
 
+mod window;
+
 use std::ops::Range;
 use std::time::Duration;
 
@@ -11,6 +13,11 @@ use rdkafka::error::RDKafkaErrorCode;
 use super::{Sender, no_room};
 use crate::clock::wall_ms;
 use crate::native::{Record, TopicNumber};
+
+use window::Window;
+
+/// How long to wait for acknowledgements without looking at anything else.
+const LONGEST_WAIT: Duration = Duration::from_millis(20);
 
 /// Records of a turn at most.
 const RECORDS_MAX: usize = 512;
@@ -81,9 +88,16 @@ impl Sender<'_> {
     pub(super) fn send_at_full_rate(&mut self) -> Result<(), String> {
         let topics = self.open_topics()?;
         let mut turn = Turn::default();
+        let mut window = Window::new(&self.job.targets, self.watch.elapsed_ns());
         while self.sent < self.job.messages_max && !self.flag.is_set() {
             self.deliveries.troubles.check()?;
-            self.publish_if_due(self.watch.elapsed_ns());
+            let now_ns = self.watch.elapsed_ns();
+            self.publish_if_due(now_ns);
+            let in_flight = self.deliveries.ledger().in_flight();
+            if !window.has_room(in_flight, self.sent, now_ns) {
+                self.serve(LONGEST_WAIT);
+                continue;
+            }
             self.fill(&mut turn);
             if !self.hand_over_all(&mut turn, &topics)? {
                 break;
