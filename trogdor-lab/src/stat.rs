@@ -21,6 +21,13 @@ pub(crate) struct Stat {
     pages: u64,
 }
 
+/// The most resident memory that a process has held so far; `None` if there is no such process, or if it has ended.
+pub(crate) fn peak_rss_bytes(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+}
+
 impl Stat {
     pub(crate) fn of(pid: Pid) -> Option<Self> {
         Self::read(Path::new(&format!("/proc/{pid}")))

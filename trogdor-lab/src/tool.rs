@@ -1,7 +1,13 @@
 //! Java programs that run to their end, such as Kafka's own command-line tools, with what they printed and what
 //! they cost. No input, no streaming of output.
 
-use std::{ffi::OsString, fs, time::Duration};
+use std::{
+    convert::Infallible,
+    ffi::OsString,
+    fs,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use crate::{
     cache::Cache,
@@ -10,7 +16,8 @@ use crate::{
     jvm::Jvm,
     maven::{self, Artefact},
     scratch::Scratch,
-    wait::Stopwatch,
+    stat,
+    wait::{Stopwatch, pause},
 };
 
 /// What became of a Java program.
@@ -26,6 +33,8 @@ pub struct JavaOutput {
     pub cpu: Duration,
     /// From the start of the JVM to its end.
     pub wall: Duration,
+    /// The most resident memory that it was seen to hold, looked at every few milliseconds.
+    pub peak_rss_bytes: u64,
 }
 
 /// Kafka's command-line tools, `org.apache.kafka:kafka-tools`, with the compilers of a usual JVM.
@@ -115,7 +124,11 @@ pub(crate) async fn run_in(
     let mut jvm = Jvm::prepare(program.main_class, scratch, &command, ["stdout", "stderr"])?;
     let watch = Stopwatch::start();
     jvm.start().await?;
-    let exit = jvm.wait(limit).await?;
+    let (pid, peak_rss_bytes) = (jvm.pid(), AtomicU64::new(0));
+    let exit = tokio::select! {
+        exit = jvm.wait(limit) => exit?,
+        never = keep_peak(pid, &peak_rss_bytes) => match never {},
+    };
     let wall = watch.elapsed();
     let read = |name| {
         let bytes = fs::read(jvm.directory().join(name)).unwrap_or_default();
@@ -126,5 +139,15 @@ pub(crate) async fn run_in(
         return Err(LabError::TimedOut { what, limit });
     };
     let (stdout, stderr) = (read("stdout"), read("stderr"));
-    Ok((JavaOutput { code: exit.code, stdout, stderr, cpu: exit.cpu, wall }, jvm))
+    let peak_rss_bytes = peak_rss_bytes.into_inner();
+    Ok((JavaOutput { code: exit.code, stdout, stderr, cpu: exit.cpu, wall, peak_rss_bytes }, jvm))
+}
+
+/// Looks at a process until nobody wants that any more. One that has ended shows no memory.
+async fn keep_peak(pid: Option<u32>, peak_bytes: &AtomicU64) -> Infallible {
+    loop {
+        let now_bytes = pid.and_then(stat::peak_rss_bytes).unwrap_or_default();
+        peak_bytes.fetch_max(now_bytes, Ordering::Relaxed);
+        pause().await;
+    }
 }
