@@ -16,13 +16,10 @@ use std::time::Duration;
 
 use clap::Parser;
 use serde_json::{Value, json};
-use trogdor_core::api::{AgentApi as _, StartRule};
-use trogdor_core::messages::CreateWorkerRequest;
-use trogdor_core::{Spec, TaskId, WorkerId, WorkerState};
 use trogdor_lab::{JavaTrogdor, Kafka};
 
-use agents::{Agent, Maker};
-use daemons::{Cost, now};
+use agents::{Agent, Done, Maker, now_ms};
+use daemons::Cost;
 use figures::{Failure, Figures, Table};
 use processes::trogdor_run;
 
@@ -38,13 +35,6 @@ const ROUND_TRIP: &str = "round-trip[0-1]";
 const DURATION_MS: u64 = 10_000;
 /// Longer than any task takes.
 const LIMIT: Duration = Duration::from_secs(300);
-/// How often a process is looked at, and the CPU time in this span from which on it is not idle. It is counted in steps
-/// of 10 ms, and an idle JVM takes one of them now and then.
-const LOOK: Duration = Duration::from_millis(50);
-const BUSY: Duration = Duration::from_millis(20);
-/// A process that was idle for so long is done, and what it does later, such as telling so, does not count.
-const DONE: Duration = Duration::from_secs(10);
-
 /// RoundTrip shall check this many times as many records per second …
 const ROUND_TRIP_RATE_GOAL: f64 = 1.5;
 /// … while the original uses this many times the CPU time per record.
@@ -117,7 +107,7 @@ async fn main() -> Result<(), Failure> {
         let mut rows = [Row::default(), Row::default()];
         for round in 0..=args.pairs {
             for ((agent, row), maker) in agents.iter().zip(&mut rows).zip(makers) {
-                let run = workload.run(agent, kafka.bootstrap(), &args, round).await?;
+                let run = workload.run(agent, kafka.bootstrap(), &args).await?;
                 eprintln!("round {round}: {}, {}: {run:?}", workload.name, maker.name());
                 if round > 0 {
                     row.add(&run);
@@ -133,11 +123,11 @@ async fn main() -> Result<(), Failure> {
 async fn prepare(kafka: &Kafka, args: &Args) -> Result<(), Failure> {
     let agent = Maker::Ours.start().await?;
     let [produce, ..] = WORKLOADS;
-    Workload { spec: fill, ..produce }.run(&agent, kafka.bootstrap(), args, 0).await?;
+    Workload { spec: fill, ..produce }.run(&agent, kafka.bootstrap(), args).await?;
     let few = Args { records: 10, names: Vec::new(), ..*args };
-    produce.run(&agent, kafka.bootstrap(), &few, 1).await?;
+    produce.run(&agent, kafka.bootstrap(), &few).await?;
     let there_and_back = Workload { spec: round_trip, count: total_returned, ..produce };
-    there_and_back.run(&agent, kafka.bootstrap(), &few, 2).await.map(drop)
+    there_and_back.run(&agent, kafka.bootstrap(), &few).await.map(drop)
 }
 
 /// What one run came to.
@@ -150,44 +140,16 @@ struct Run {
 
 impl Workload {
     /// Runs it once.
-    async fn run(&self, agent: &Agent, bootstrap: &str, args: &Args, round: u32) -> Result<Run, Failure> {
-        let worker_id = WorkerId(i64::from(round));
-        let mut spec = (self.spec)(bootstrap, args);
+    async fn run(&self, agent: &Agent, bootstrap: &str, args: &Args) -> Result<Run, Failure> {
+        let spec = (self.spec)(bootstrap, args);
         if let Some(group) = spec["shareGroup"].as_str() {
             begin_at_the_start(bootstrap, group).await?;
         }
-        spec["startMs"] = json!(now_ms());
-        let spec = Spec::from(spec);
-        let task_id = TaskId::from(format!("{}-{round}", self.name));
-        let (cpu_before, since) = (agent.cost()?.cpu, now());
-        let request = CreateWorkerRequest { worker_id, task_id, spec };
-        agent.client.create_worker(request, StartRule::AtSpecStart).await?;
-        let mut before = cpu_before;
-        let mut idle = (Duration::ZERO, cpu_before);
-        while since.elapsed() < LIMIT {
-            tokio::time::sleep(LOOK).await;
-            let cpu = agent.cost()?.cpu;
-            let is_done = since.elapsed().saturating_sub(idle.0) >= DONE;
-            if cpu.saturating_sub(before) >= BUSY && !is_done {
-                idle = (since.elapsed(), cpu);
-            }
-            before = cpu;
-            let workers = agent.client.status().await?.workers;
-            let Some(WorkerState::Done { error, status, .. }) = workers.get(&worker_id) else { continue };
-            let count = (self.count)(status).filter(|count| *count > 0 && error.is_empty());
-            let count = count.ok_or_else(|| format!("{}: {error} {status}", self.name))?;
-            agent.client.destroy_worker(worker_id).await?;
-            let is_late = self.ends_idle && !agent.is_ours();
-            let (took, cpu) = if is_late { idle } else { (since.elapsed(), cpu) };
-            return Ok(Run { count, took, cpu: cpu.saturating_sub(cpu_before) });
-        }
-        Err(format!("{} does not end", self.name).into())
+        let Done { status, took, cpu } = agent.run(self.name, spec, self.ends_idle).await?;
+        let count = (self.count)(&status).filter(|count| *count > 0);
+        let count = count.ok_or_else(|| format!("{}: {status}", self.name))?;
+        Ok(Run { count, took, cpu })
     }
-}
-
-/// The wall clock, by which agents begin and end directly created workers.
-fn now_ms() -> i64 {
-    jiff::Timestamp::now().as_millisecond()
 }
 
 #[derive(Default)]
