@@ -243,25 +243,25 @@ async fn what_an_open_transaction_of_others_holds_back_is_not_called_lost() {
     let bootstrap = kafka().await.bootstrap();
     let topic = topic("round-trip");
     // Long enough to send all and to look at the ends of the partitions afterwards.
-    let mut spec = RoundTripSpec { duration_ms: 15_000, ..spec(bootstrap, &topic, 300) };
+    let mut spec = RoundTripSpec { duration_ms: 25_000, ..spec(bootstrap, &topic, 800) };
     spec.target_messages_per_sec = 100;
     spec.consumer_conf.insert("isolation.level".to_owned(), "read_committed".to_owned());
-    let cluster = trogdor::cluster().unwrap().stop_grace(Duration::from_secs(3)).start();
-    let id = cluster.create("round", &spec).await.unwrap();
-    until(&cluster, &id, |status: &RoundTripStatus| status.total_received > 10).await;
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("transactional.id", &topic)
         .create()
         .unwrap();
     producer.init_transactions(LIMIT).unwrap();
+    let cluster = trogdor::cluster().unwrap().stop_grace(Duration::from_secs(3)).start();
+    let id = cluster.create("round", &spec).await.unwrap();
+    until(&cluster, &id, |status: &RoundTripStatus| status.total_received > 10).await;
     producer.begin_transaction().unwrap();
     let foreign = BaseRecord::<[u8], [u8]>::to(&topic).partition(0).payload(b"foreign");
     producer.send(foreign).map_err(|(error, _)| error).unwrap();
     producer.flush(LIMIT).unwrap();
     let result = cluster.wait(&id).await.unwrap();
     let status: RoundTripStatus = result.status().unwrap();
-    assert_eq!((status.acknowledged, status.lost.count), (300, 0), "{status:?}");
+    assert_eq!((status.acknowledged, status.lost.count), (800, 0), "{status:?}");
     assert!(status.not_yet_received > 0, "the transaction held something back: {status:?}");
     let error = result.ok().unwrap_err().to_string();
     assert!(error.contains("were acknowledged but not received by the end"), "{error}");
