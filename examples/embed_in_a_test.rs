@@ -3,6 +3,8 @@
 //!
 //! `cargo run --example embed_in_a_test`
 
+use std::time::Duration;
+
 use trogdor::workloads::{PartitionsSpec, ProduceBenchSpec, ProduceBenchStatus, TopicsSpec};
 use trogdor_lab::Kafka;
 
@@ -26,14 +28,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // The three lines.
     let cluster = trogdor::cluster()?.start();
-    let status: ProduceBenchStatus = cluster.run(&spec).await?.ok()?.status()?;
-    assert_eq!((status.total_sent, status.failed), (2000, 0));
+    let result = cluster.run(&spec).await?.ok()?;
+    assert!(result.response_time().p999() < Duration::from_secs(10));
 
-    println!("{} records, p99 {} us from their due time", status.total_sent, p99_us(&status));
+    // All that it tells of itself.
+    let status: ProduceBenchStatus = result.status()?;
+    assert_eq!((status.total_sent, status.failed), (2000, 0));
+    assert_eq!(result.response_time().count(), 2000);
+    println!("{} records, p99 {:?} from their due time", status.total_sent, result.response_time().p99());
     kafka.stop().await?;
     Ok(())
-}
-
-fn p99_us(status: &ProduceBenchStatus) -> u64 {
-    status.response_time.map_or(0, |times| times.p99_us)
 }

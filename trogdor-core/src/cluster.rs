@@ -13,7 +13,7 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::clock::VirtualClock;
 use crate::coordinator::{Connect, Coordinator, CoordinatorConfig, CoordinatorHandle};
 use crate::ids::{NodeName, TaskId, WorkerId};
-use crate::measure::{Measured, NotAHistogram, Recording};
+use crate::measure::{Latencies, Measured, NotAHistogram, Recording};
 use crate::messages::CreateTaskRequest;
 use crate::spec::{Spec, TaskSpec};
 use crate::states::TaskState;
@@ -39,6 +39,14 @@ pub enum ClusterError {
         task: TaskId,
         /// What was wrong.
         text: String,
+    },
+    /// What a worker recorded is not a histogram.
+    #[error("what task {task} recorded cannot be read: {error}")]
+    Recorded {
+        /// The task.
+        task: TaskId,
+        /// What was wrong.
+        error: NotAHistogram,
     },
     /// The task ended with an error.
     #[error("task {task} failed: {text}")]
@@ -157,14 +165,16 @@ impl Cluster {
     /// Waits for the end of a task, and gets what its workers recorded.
     ///
     /// # Errors
-    /// The task is not known.
+    /// The task is not known, or a worker recorded something that is not a histogram.
     pub async fn wait(&self, id: &TaskId) -> Result<TaskResult, ClusterError> {
         // Longer than any task may run.
         const FOREVER: Duration = Duration::from_secs(1 << 32);
         let coordinator = self.coordinator();
         let state = coordinator.await_task(id.clone(), FOREVER).await?;
         let recordings = recordings_of(&coordinator, id).await?;
-        Ok(TaskResult { id: id.clone(), state, recordings })
+        let measured = Measured::of(recordings.values())
+            .map_err(|error| ClusterError::Recorded { task: id.clone(), error })?;
+        Ok(TaskResult { id: id.clone(), state, recordings, measured })
     }
 
     /// Runs a task to its end; its id is `task1`, `task2`, … in order of calls.
@@ -195,6 +205,7 @@ pub struct TaskResult {
     pub state: TaskState,
     /// What its workers recorded, by node.
     pub recordings: BTreeMap<NodeName, Recording>,
+    measured: Measured,
 }
 
 /// What the workers of a task recorded so far, by node.
@@ -239,11 +250,18 @@ impl TaskResult {
     }
 
     /// All that was measured, merged exactly over the task's workers.
-    ///
-    /// # Errors
-    /// An agent sent something that is not a histogram.
-    pub fn measured(&self) -> Result<Measured, NotAHistogram> {
-        Measured::of(self.recordings.values())
+    pub fn measured(&self) -> &Measured {
+        &self.measured
+    }
+
+    /// From the time at which something was due to its outcome; empty at full rate, where nothing is due.
+    pub fn response_time(&self) -> &Latencies {
+        self.measured.response_time()
+    }
+
+    /// From the hand-over to the client library to the outcome.
+    pub fn service_time(&self) -> &Latencies {
+        self.measured.service_time()
     }
 
     /// The last status as a typed value.

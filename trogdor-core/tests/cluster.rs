@@ -175,7 +175,7 @@ async fn a_no_op_task_runs_everywhere() {
 async fn what_workers_recorded_is_in_the_result_and_outlives_them() {
     let cluster = cluster(&["node0", "node1"]);
     let result = cluster.run(&sample("record", &["node0", "node1"])).await.unwrap();
-    let measured = result.measured().unwrap();
+    let measured = result.measured();
     assert_eq!(measured.count(counts::DELIVERED), 20);
     let response_time = measured.response_time();
     assert_eq!((response_time.count(), response_time.p50().as_millis()), (20, 5));

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub(super) const DIGITS: u8 = 3;
 
 /// A set of latencies.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Latencies {
     pub(super) histogram: Histogram<u64>,
     /// The mean comes from the values themselves, not from their buckets.

@@ -10,7 +10,7 @@ use super::latencies::Latencies;
 use super::recording::Recording;
 
 /// What was measured, over any number of workers, tasks and intervals.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Measured {
     latencies: BTreeMap<String, Latencies>,
     counts: BTreeMap<String, u64>,
@@ -105,6 +105,11 @@ impl Measured {
     /// A count by its name, one of [`super::counts`] or of a plug-in's own.
     pub fn count(&self, name: &str) -> u64 {
         self.counts.get(name).copied().unwrap_or(0)
+    }
+
+    /// All counts, by name.
+    pub fn counts(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.counts.iter().map(|(name, count)| (name.as_str(), *count))
     }
 
     /// The highest value of something that goes up and down.
