@@ -15,7 +15,7 @@ use trogdor_core::{Spec, TaskId, WorkerId, WorkerState};
 use trogdor_lab::{JavaTrogdor, Kafka, free_port};
 
 use crate::faults::space::{Inmate, Space};
-use crate::support::{Daemon, LIMIT, TROGDOR, platform, stderr, stdout, trogdor};
+use crate::support::{Daemon, LIMIT, TROGDOR, all_done, platform, stderr, stdout, trogdor};
 
 /// Where the file system is mounted; set for the run inside.
 const MOUNT: &str = "TEST_FAULT_FS";
@@ -267,7 +267,7 @@ impl Lab {
     async fn done(&self, spec: Value) -> Value {
         let output = trogdor(&["run", "--json", &spec.to_string()]).await;
         let log = || self.kafka.log_tail(30);
-        assert_eq!(output.status.code(), Some(0), "{}{}\n{}", stdout(&output), stderr(&output), log());
+        assert!(all_done(&output), "{}{}\n{}", stdout(&output), stderr(&output), log());
         status(&serde_json::from_str(&stdout(&output)).unwrap()).clone()
     }
 

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use trogdor_core::SystemClock;
 use trogdor_lab::{JavaTrogdor, free_port};
 
-use crate::support::{Daemon, Record, http, kafka, platform, read_topics, stderr, stdout, topic, trogdor};
+use crate::support::{
+    Daemon, Record, all_done, http, kafka, platform, read_topics, stderr, stdout, topic, trogdor,
+};
 
 const RECORDS: usize = 300;
 
@@ -126,7 +128,7 @@ async fn create_topics(topics: &[String], bootstrap: &str) {
         "activeTopics": topics,
     });
     let made = trogdor(&["run", "--quiet", &spec.to_string()]).await;
-    assert!(made.status.success(), "{}{}", stdout(&made), stderr(&made));
+    assert!(all_done(&made), "{}{}", stdout(&made), stderr(&made));
 }
 
 /// Creates a task named after its topic and waits for its end.

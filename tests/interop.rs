@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use trogdor_lab::{JavaTrogdor, free_port};
 
-use crate::support::{Daemon, kafka, platform, stderr, stdout, topic, trogdor};
+use crate::support::{Daemon, all_done, kafka, platform, stderr, stdout, topic, trogdor};
 
 fn no_op() -> String {
     json!({"class": "org.apache.kafka.trogdor.task.NoOpTaskSpec", "startMs": 0, "durationMs": 300})
@@ -26,7 +26,7 @@ async fn produce_bench(test: &str) -> String {
         "activeTopics": {topic: {"numPartitions": 3, "replicationFactor": 1}},
     });
     let made = trogdor(&["run", "--quiet", &spec.to_string()]).await;
-    assert!(made.status.success(), "{}", stderr(&made));
+    assert!(all_done(&made), "{}", stderr(&made));
     let mut spec = spec;
     spec["maxMessages"] = json!(1000);
     spec.to_string()
@@ -92,7 +92,7 @@ async fn share_consume_bench(produced: &str, group: &str) -> String {
         "activeTopics": topics,
     });
     let prepared = trogdor(&["run", "--quiet", &spec.to_string()]).await;
-    assert!(prepared.status.success(), "{}", stderr(&prepared));
+    assert!(all_done(&prepared), "{}", stderr(&prepared));
     spec.as_object_mut().unwrap().remove("shareGroupConf");
     spec["maxMessages"] = json!(900);
     spec.to_string()
@@ -174,7 +174,7 @@ const CONSUMER_FIELDS: [&str; 8] = [
 /// Our client waits for a task, at whichever coordinator.
 async fn wait(target: &str, id: &str) -> Value {
     let waited = trogdor(&["client", "wait", "-t", target, "-i", id, "--timeout", "100", "--json"]).await;
-    assert!(waited.status.success(), "{}{}", stdout(&waited), stderr(&waited));
+    assert!(all_done(&waited), "{}{}", stdout(&waited), stderr(&waited));
     serde_json::from_str(&stdout(&waited)).unwrap()
 }
 

@@ -22,6 +22,7 @@ mod measurements;
 mod process_faults;
 mod produce_bench;
 mod rest;
+mod results;
 mod round_trip;
 mod run;
 mod security;

@@ -110,9 +110,10 @@ async fn create_topic(bootstrap: &str) -> Result<(), Failure> {
         .args(["run", "--quiet", "--bootstrap", bootstrap, &spec.to_string()])
         .output()
         .await?;
-    match made.status.success() {
-        true => Ok(()),
-        false => Err(String::from_utf8_lossy(&made.stderr).into()),
+    match made.status.code() {
+        // 4: what sends nothing measures nothing.
+        Some(0 | 4) => Ok(()),
+        _ => Err(String::from_utf8_lossy(&made.stderr).into()),
     }
 }
 

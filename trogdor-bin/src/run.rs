@@ -6,6 +6,7 @@ mod broker;
 mod output;
 mod plan;
 mod progress;
+mod results;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,9 +22,13 @@ use trogdor_faults::{DEFAULT_LEASE, FAULTS_FOLDER, FaultId, FaultPlatform, Tools
 use trogdor_workloads::CreatedTopics;
 
 use crate::cli::{BAD_INPUT, FAILED, Out};
+use crate::results::slo::Outcome;
 use broker::Broker;
 use plan::Plan;
 use progress::Progress;
+use results::Wanted;
+
+pub use results::ResultArgs;
 
 /// A second interruption ended the run.
 const INTERRUPTED: u8 = 130;
@@ -58,10 +63,14 @@ pub struct RunArgs {
     /// No progress line
     #[arg(long, short)]
     pub quiet: bool,
+    /// What is left behind, and what is expected.
+    #[command(flatten)]
+    pub results: ResultArgs,
 }
 
 /// Runs specs to their ends and gives the exit code: 0 only if every task ended without error, 1 if
-/// one failed, 2 for bad input, 4 if one ended before it had sent all it should, 130 if interrupted.
+/// one failed, 2 for bad input, 3 if an SLO was missed, 4 if one ended before it had sent all it should or
+/// its figures are not what they seem, 130 if interrupted.
 pub async fn run(args: RunArgs, catalog: &Catalog, out: &mut dyn Out) -> u8 {
     // From the first moment on: an interruption shall never leave a broker behind.
     let mut interrupts = match Interrupts::new() {
@@ -70,6 +79,10 @@ pub async fn run(args: RunArgs, catalog: &Catalog, out: &mut dyn Out) -> u8 {
     };
     let mut plan = match Plan::read(&args, catalog) {
         Ok(plan) => plan,
+        Err(problems) => return refuse(out, &problems, BAD_INPUT),
+    };
+    let wanted = match Wanted::check(&args.results, plan.tasks.iter().map(|task| &task.id)) {
+        Ok(wanted) => wanted,
         Err(problems) => return refuse(out, &problems, BAD_INPUT),
     };
     let found = tokio::select! {
@@ -89,7 +102,7 @@ pub async fn run(args: RunArgs, catalog: &Catalog, out: &mut dyn Out) -> u8 {
         broker.stop().await;
         return refuse(out, &problems, BAD_INPUT);
     }
-    let run = Run { args: &args, plan: &plan, broker: &broker };
+    let run = Run { args: &args, plan: &plan, broker: &broker, wanted: &wanted };
     let code = run.to_the_end(catalog, &mut interrupts, out).await;
     broker.stop().await;
     code
@@ -146,12 +159,20 @@ struct Run<'a> {
     args: &'a RunArgs,
     plan: &'a Plan,
     broker: &'a Broker,
+    wanted: &'a Wanted<'a>,
 }
 
 struct Watched {
     tasks: TasksResponse,
     /// How many interruptions there were.
     interrupted: u8,
+}
+
+/// What came of a run.
+struct Ended {
+    tasks: TasksResponse,
+    outcomes: Vec<Outcome>,
+    code: u8,
 }
 
 impl Run<'_> {
@@ -174,19 +195,23 @@ impl Run<'_> {
             Ok(watched) => watched,
             Err(problem) => return refuse(out, &[problem], FAILED),
         };
+        let mut ended = Ended { tasks: watched.tasks, outcomes: Vec::new(), code: INTERRUPTED };
         // The second interruption leaves at once.
         if watched.interrupted < 2 {
+            let problems;
+            (ended.outcomes, problems) = self.wanted.gather(&cluster.coordinator(), catalog, out).await;
             cluster.shutdown().await;
             self.delete_topics(&created, out).await;
+            refuse(out, &problems, FAILED);
+            if watched.interrupted == 0 {
+                ended.code = if problems.is_empty() { output::exit_code(&ended) } else { FAILED };
+            }
         }
         match self.args.json {
-            true => output::print_json(&watched.tasks, out),
-            false => output::print_table(&watched.tasks, self.broker, out),
+            true => output::print_json(&ended, out),
+            false => output::print_table(&ended, self.broker, out),
         }
-        match watched.interrupted {
-            0 => output::exit_code(&watched.tasks),
-            _ => INTERRUPTED,
-        }
+        ended.code
     }
 
     async fn create_and_watch(

@@ -14,6 +14,7 @@ mod nodes;
 mod out;
 mod outcome;
 mod peer;
+mod slo_argument;
 mod spec;
 mod spec_argument;
 mod usage;
@@ -24,7 +25,8 @@ pub use client::{ClientArgs, client};
 pub use fault::{FaultArgs, fault};
 pub use init::{InitArgs, PLATFORM_FILE, init};
 pub use out::{Captured, Out, Standard};
-pub use outcome::{COUNTS, outcome, statuses};
+pub use outcome::{COUNTS, Verdict, outcome, statuses, verdict, worst};
+pub use slo_argument::{SloArgs, Slos};
 pub use spec::{SpecArgs, spec};
 pub use spec_argument::{read_spec_argument, spec_source};
 pub use usage::{report_usage, usage_exit_code};
@@ -35,7 +37,9 @@ pub const FINE: u8 = 0;
 pub const FAILED: u8 = 1;
 /// Bad input or usage, from commands of our own.
 pub const BAD_INPUT: u8 = 2;
-/// A task ended before it had done all it should.
+/// A figure is not what it was wanted to be.
+pub const MISSED: u8 = 3;
+/// A task ended before it had done all it should, or its figures are not what they seem.
 pub const INCOMPLETE: u8 = 4;
 /// Something took longer than it was allowed to.
 pub const TIMED_OUT: u8 = 124;

@@ -3,18 +3,66 @@
 use serde_json::Value;
 use trogdor_core::TaskState;
 
-use super::{FAILED, FINE, INCOMPLETE};
+use super::{FAILED, FINE, INCOMPLETE, MISSED};
 
 /// 0 for a task that ended well, 1 for one that failed or has not ended, 4 for one that ended before
-/// it had done all it should.
+/// it had done all it should, or whose figures are not what they seem.
 pub fn outcome(state: &TaskState) -> u8 {
-    let ended_early = |(_, status): (Option<&str>, &Value)| status.get("endedEarly").is_some();
+    match state.is_done() {
+        true => outcome_so_far(state),
+        false => FAILED,
+    }
+}
+
+/// The same of a task that may go on.
+pub fn outcome_so_far(state: &TaskState) -> u8 {
+    let is_doubtful = |(_, status): (Option<&str>, &Value)| {
+        status.get("endedEarly").is_some() || verdict(status).is_some_and(|verdict| !verdict.is_valid())
+    };
     match state.error() {
         Some(_) => FAILED,
-        None if !state.is_done() => FAILED,
-        None if statuses(state).any(ended_early) => INCOMPLETE,
+        None if statuses(state).any(is_doubtful) => INCOMPLETE,
         None => FINE,
     }
+}
+
+/// The one code of several outcomes: what failed outweighs what was missed, and that what is incomplete.
+pub fn worst(codes: impl IntoIterator<Item = u8>) -> u8 {
+    const GRAVEST_LAST: [u8; 4] = [FINE, INCOMPLETE, MISSED, FAILED];
+    let rank = |code: &u8| GRAVEST_LAST.iter().position(|known| known == code);
+    codes.into_iter().max_by_key(rank).unwrap_or(FINE)
+}
+
+/// What a worker says its figures are worth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict<'s> {
+    /// `valid`, or what they are instead, in a word.
+    pub result: &'s str,
+    /// How it knows, in sentences.
+    pub evidence: Vec<&'s str>,
+}
+
+impl Verdict<'_> {
+    /// Whether they are what they seem.
+    pub fn is_valid(&self) -> bool {
+        self.result == "valid"
+    }
+
+    /// All of it in one line.
+    pub fn line(&self) -> String {
+        match self.evidence.is_empty() {
+            true => self.result.to_owned(),
+            false => format!("{}: {}", self.result, self.evidence.join("; ")),
+        }
+    }
+}
+
+/// The verdict in a worker's status, if it gives one.
+pub fn verdict(status: &Value) -> Option<Verdict<'_>> {
+    let verdict = status.get("verdict")?;
+    let evidence = verdict.get("evidence").and_then(Value::as_array).into_iter().flatten();
+    let evidence = evidence.filter_map(Value::as_str).collect();
+    Some(Verdict { result: verdict.get("result")?.as_str()?, evidence })
 }
 
 /// Counts by which a status with figures is known.
@@ -74,6 +122,52 @@ mod tests {
         ];
         for (state, expected) in rows {
             assert_eq!(outcome(&state), expected, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn a_verdict_that_is_not_valid_makes_a_task_incomplete() {
+        let told =
+            |result: &str| json!({"totalSent": 1, "verdict": {"result": result, "evidence": ["a", "b"]}});
+        let limited = told("generator-limited");
+        let rows = [
+            (done("", told("valid")), FINE),
+            (done("", limited.clone()), INCOMPLETE),
+            (done("boom", limited.clone()), FAILED),
+            (done("", json!({"node0": told("valid"), "node1": limited})), INCOMPLETE),
+            (done("", json!({"all": {"totalMessagesReceived": 1, "verdict": {"result": "x"}}})), INCOMPLETE),
+            (done("", json!({"verdict": "guilty"})), FINE),
+        ];
+        for (state, expected) in rows {
+            assert_eq!(outcome(&state), expected, "{state:?}");
+        }
+        assert_eq!(verdict(&told("valid")).unwrap().line(), "valid: a; b");
+        assert_eq!(verdict(&json!({"verdict": {"result": "valid"}})).unwrap().line(), "valid");
+    }
+
+    #[test]
+    fn a_task_that_goes_on_has_not_failed_yet() {
+        let running =
+            |status| TaskState::Running { spec: Spec::from(json!({"class": "x"})), started_ms: 1, status };
+        let fine = running(json!({"totalSent": 5}));
+        assert_eq!((outcome(&fine), outcome_so_far(&fine)), (FAILED, FINE));
+        let doubtful = running(json!({"totalSent": 5, "verdict": {"result": "under-sampled"}}));
+        assert_eq!(outcome_so_far(&doubtful), INCOMPLETE);
+    }
+
+    #[test]
+    fn the_gravest_code_wins() {
+        let rows: [(&[u8], u8); 7] = [
+            (&[], FINE),
+            (&[FINE, INCOMPLETE], INCOMPLETE),
+            (&[INCOMPLETE, MISSED, FINE], MISSED),
+            (&[MISSED, INCOMPLETE], MISSED),
+            (&[FAILED, INCOMPLETE], FAILED),
+            (&[MISSED, FAILED], FAILED),
+            (&[INCOMPLETE, FAILED, MISSED], FAILED),
+        ];
+        for (codes, expected) in rows {
+            assert_eq!(worst(codes.iter().copied()), expected, "{codes:?}");
         }
     }
 

@@ -33,7 +33,8 @@ pub fn usage_exit_code(argv: &[OsString], error: &clap::Error) -> u8 {
 pub fn report_usage(argv: &[OsString], error: &clap::Error, out: &mut dyn Out) -> u8 {
     let (code, text) = (usage_exit_code(argv, error), error.render().to_string());
     if code == FINE {
-        out.out(&text);
+        // Where a value asks for help (`--slo help`), clap knows it as an error.
+        out.out(text.strip_prefix("error: ").unwrap_or(&text));
         return code;
     }
     out.err(&text);

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,8 @@ use trogdor_core::measure::{Measured, NotAHistogram, Recording};
 use trogdor_core::messages::{NodesResponse, TasksRequest};
 use trogdor_core::{Catalog, NodeName, Spec, TaskId, TaskState, recordings_of};
 use trogdor_workloads::{HIDDEN, is_secret};
+
+use super::place::{PlaceError, write_new};
 
 /// What the document says it is.
 const FORMAT: &str = "trogdor-bundle";
@@ -58,10 +60,10 @@ pub struct BundledTask {
 /// Why a bundle cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
-    /// Something is there already.
-    #[error("{0} exists already; nothing is overwritten, name another place")]
-    Exists(PathBuf),
-    /// It cannot be read or written.
+    /// It cannot be written where it is wanted.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// It cannot be read.
     #[error("{path}: {error}")]
     File {
         /// The file.
@@ -124,7 +126,8 @@ impl Bundle {
         for (id, state) in known {
             let is_fault = is_fault(state.spec(), catalog);
             let is_wanted = wanted.is_empty() || wanted.contains(&id);
-            if !is_wanted && !(is_fault && span(&state).is_some_and(meets)) {
+            let is_of_interest = is_wanted || (is_fault && span(&state).is_some_and(meets));
+            if !is_of_interest {
                 continue;
             }
             let recordings = match recordings_of(coordinator, &id).await {
@@ -181,25 +184,9 @@ impl Bundle {
     /// Something is there already, or it cannot be written.
     pub fn write(&self, path: &Path) -> Result<PathBuf, BundleError> {
         let place = Bundle::place(path);
-        let failed = |error: std::io::Error| match error.kind() {
-            ErrorKind::AlreadyExists => BundleError::Exists(place.clone()),
-            _ => BundleError::File { path: place.clone(), error },
-        };
-        let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder).map_err(failed)?;
-        let mut value = serde_json::to_value(self).map_err(|error| failed(error.into()))?;
+        let mut value = serde_json::to_value(self).expect("maps with texts as keys, and finite numbers");
         redact(&mut value);
-        let mut text = serde_json::to_vec(&value).map_err(|error| failed(error.into()))?;
-        text.push(b'\n');
-        // What is there under the name at any moment is whole, and a link fails where something is.
-        let unfinished = folder.join(format!(".{}.{}", FILE_NAME, uuid::Uuid::new_v4()));
-        let written = File::create_new(&unfinished)
-            .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()))
-            .and_then(|()| std::fs::hard_link(&unfinished, &place));
-        // It has its real name by now, or none that anybody wants.
-        let _ = std::fs::remove_file(&unfinished);
-        written.map_err(failed)?;
+        write_new(&place, format!("{value}\n").as_bytes())?;
         Ok(place)
     }
 
@@ -292,7 +279,7 @@ mod tests {
             bundle().tasks[&TaskId::from("foo")].recordings
         );
         assert_eq!(read.measured().unwrap().response_time().count(), 1);
-        assert!(matches!(bundle().write(&wanted), Err(BundleError::Exists(_))));
+        assert!(matches!(bundle().write(&wanted), Err(BundleError::Place(PlaceError::Exists(_)))));
         assert_eq!(std::fs::read_to_string(&place).unwrap(), text);
         assert_eq!(std::fs::read_dir(&wanted).unwrap().count(), 1, "nothing unfinished is left");
     }
