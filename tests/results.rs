@@ -1,4 +1,5 @@
-//! What is left of a run and what it is held to, as a user types it: `--out`, `--slo`, `--junit`.
+//! What is left of a run and what it is held to, as a user types it: `--out`, `--slo`, `--junit`, and the figures of
+//! tasks at a coordinator.
 
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -15,7 +16,7 @@ use trogdor_bin::results::Bundle;
 use trogdor_core::TaskId;
 use trogdor_core::measure::counts;
 
-use crate::support::{LIMIT, TROGDOR, all_done, kafka, stderr, stdout, topic, trogdor};
+use crate::support::{Daemon, LIMIT, TROGDOR, all_done, kafka, platform, stderr, stdout, topic, trogdor};
 
 fn spec(topic: &str, messages: i64, rate: i32) -> Value {
     json!({
@@ -265,4 +266,61 @@ async fn an_interrupted_run_leaves_its_results() {
     assert_eq!(result["ok"], false, "{result}");
     let bundle = Bundle::read(&folder.path().join("b.json")).unwrap();
     assert_eq!(json!(bundle.tasks[&TaskId::from("task")].state), result["tasks"]["task"]);
+}
+
+#[tokio::test]
+async fn figures_of_tasks_at_a_coordinator_are_merged() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut agent = platform(folder.path(), &[("node0", Some(0), None)]);
+    let agent_daemon = Daemon::start("agent", &agent, "node0", &["--port", "0"]).await;
+    agent = platform(folder.path(), &[("node0", Some(agent_daemon.port), None)]);
+    let coordinator = Daemon::start("coordinator", &agent, "node0", &["--port", "0"]).await;
+    let target = coordinator.target();
+    for id in ["a", "b"] {
+        let mut spec = spec(&topic("merged"), 300, 1000);
+        spec["bootstrapServers"] = json!(kafka().await.bootstrap());
+        let created =
+            trogdor(&["client", "createTask", "-t", &target, "-i", id, "-s", &spec.to_string()]).await;
+        assert!(created.status.success(), "{}", stdout(&created));
+        let waited = trogdor(&["client", "wait", "-t", &target, "-i", id]).await;
+        assert!(all_done(&waited), "{}", stdout(&waited));
+    }
+    let result =
+        async |more: &[&str]| told(&folder, &[&["client", "result", "-t", &target], more].concat()).await;
+    let output = result(&["-i", "a", "-i", "b", "--json", "--out", "both"]).await;
+    assert!(all_done(&output), "{}{}", stdout(&output), stderr(&output));
+    assert_eq!(stderr(&output), "trogdor client: wrote the results to both\n");
+    let figures: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(figures["tasks"], json!({"a": "DONE", "b": "DONE"}));
+    assert_eq!(
+        (&figures["latencies"]["responseTime"]["count"], &figures["counts"]["delivered"]),
+        (&json!(600), &json!(600))
+    );
+    assert!(figures["throughputPerSec"].as_f64() > Some(0.0), "{figures}");
+    assert_eq!(
+        Bundle::read(&folder.path().join("both")).unwrap().measured().unwrap().response_time().count(),
+        600
+    );
+
+    let output = result(&["-i", "a", "--slo", "response.count>=600,a:delivered<=300"]).await;
+    assert_eq!(output.status.code(), Some(3), "{}{}", stdout(&output), stderr(&output));
+    let text = stdout(&output);
+    for expected in [
+        "Tasks: a (DONE)\nFIGURE ",
+        "\nresponseTime  300   ",
+        "SLO response.count>=600: MISSED, 300\nSLO a:delivered<=300: met, 300\n",
+    ] {
+        assert!(text.contains(expected), "{expected:?} is not in:\n{text}");
+    }
+    let rows: [(&[&str], &str); 4] = [
+        (&["-i", "c"], "No task with ID \"c\" exists."),
+        (&["-i", "a", "--out", "both"], "both exists already; nothing is overwritten, name another place"),
+        (&["-i", "a", "--slo", "b:lost<1"], "SLO \"b:lost<1\": there is no task \"b\" (tasks: a)"),
+        (&["-i", "a", "--slo", "lost"], "SLO \"lost\": it has no <, <=, > or >=, as in response.p99<50ms"),
+    ];
+    for (more, expected) in rows {
+        let output = result(more).await;
+        let told = (output.status.code(), stdout(&output), stderr(&output));
+        assert_eq!(told, (Some(2), String::new(), format!("trogdor client: {expected}\n")));
+    }
 }

@@ -174,13 +174,14 @@ fn a_full_disk_is_a_failure() {
 
 #[test]
 fn usage_has_the_exit_codes_of_javas_commands_and_of_ours() {
-    let rows: [(i32, &[&str]); 10] = [
+    let rows: [(i32, &[&str]); 11] = [
         (0, &["--help"]),
         (0, &["client", "showTask", "--help"]),
         (1, &["client"]),
         (1, &["client", "showTask"]),
         (1, &["agent-client", "boo"]),
         (2, &["client", "wait"]),
+        (2, &["client", "result"]),
         (0, &["run", "--slo", "help"]),
         (2, &["run"]),
         (2, &["spec"]),

@@ -1,6 +1,6 @@
 //! `trogdor client`: the commands of the original's coordinator client, with its output and its one
-//! exit code for failures, and `wait`, `nodes` and a few options of ours. What is retried, and
-//! how, is the business of the connection.
+//! exit code for failures, and `wait`, `result`, `nodes` and a few options of ours. What is retried,
+//! and how, is the business of the connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use super::arguments::{Target, TaskView, task_id};
 use super::nodes::nodes;
 use super::out::Out;
 use super::peer::Peer;
+use super::result::{ResultArgs, result};
 use super::spec_argument::open_spec;
 use super::wait::{seconds, wait};
 use super::{BAD_INPUT, FAILED, FINE, format};
@@ -120,6 +121,14 @@ enum Command {
         #[command(flatten)]
         view: TaskView,
     },
+    /// Show what tasks measured so far, merged exactly; exit code 1 if one failed, 3 if an SLO was missed, 4 if one
+    /// ended early or its figures are not what they seem, 2 if there is no such task
+    Result {
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        args: ResultArgs,
+    },
     /// List the nodes and what the coordinator knows of their agents
     Nodes {
         #[command(flatten)]
@@ -156,6 +165,7 @@ impl Command {
             | Command::DestroyTask { target, .. }
             | Command::Shutdown { target, .. }
             | Command::Wait { target, .. }
+            | Command::Result { target, .. }
             | Command::Nodes { target, .. } => &target.address,
         }
     }
@@ -163,7 +173,7 @@ impl Command {
     /// The original knows one code for failures; from ours a 1 means that the task failed.
     fn failure_code(&self) -> u8 {
         match self {
-            Command::Wait { .. } | Command::Nodes { .. } => BAD_INPUT,
+            Command::Wait { .. } | Command::Result { .. } | Command::Nodes { .. } => BAD_INPUT,
             _ => FAILED,
         }
     }
@@ -219,6 +229,7 @@ async fn run(
             Ok(Answer::fine("Sent ShutdownRequest.\n"))
         }
         Command::Wait { id, timeout, view, .. } => wait(api, peer, &id, timeout, &view).await,
+        Command::Result { args, .. } => result(api, peer, catalog, &args).await,
         Command::Nodes { json, .. } => nodes(api, peer, json).await,
     }
 }

@@ -14,6 +14,7 @@ mod nodes;
 mod out;
 mod outcome;
 mod peer;
+mod result;
 mod slo_argument;
 mod spec;
 mod spec_argument;

@@ -11,7 +11,7 @@ use super::{BAD_INPUT, FAILED, FINE};
 /// The original's commands; its scripts expect 1.
 const ORIGINAL: [&str; 4] = ["agent", "coordinator", "client", "agent-client"];
 /// Commands of ours among those of `client`.
-const OURS: [&str; 2] = ["wait", "nodes"];
+const OURS: [&str; 3] = ["wait", "nodes", "result"];
 
 /// The exit code for a command line that clap refused, or answered itself: 0 for help and version,
 /// 1 for the original's commands, 2 for ours. `argv` is the whole line, the program's name first.
