@@ -434,8 +434,9 @@ impl Teller {
     /// Publishes a status; the last one is given how the run ended.
     fn tell(&self, end: Option<&Result<(), String>>, seconds: &mut Seconds) -> RoundTripStatus {
         let mut status = self.book.status();
-        let (since, testimony) = self.stand.take().unwrap_or_default();
-        seconds.end(self.book.sums(&status, end.is_some()), &since);
+        let told = self.stand.take().unwrap_or_default();
+        let testimony = told.all;
+        seconds.end(self.book.sums(&status, end.is_some()), &told);
         status.testimony = Some(testimony);
         status.verdict = end.map(|_| {
             let lost = status.unknown + status.not_yet_received;

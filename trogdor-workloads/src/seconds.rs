@@ -8,7 +8,7 @@ use tokio::time::{Interval as Ticks, MissedTickBehavior, interval_at};
 use trogdor_core::measure::{Interval, Latencies, Recorder};
 use trogdor_core::{Clock, WorkerContext};
 
-use crate::testimony::{Testimony, with_testimony};
+use crate::testimony::{Told, with_testimony};
 
 /// Everything that a book holds at a moment.
 #[derive(Debug, Clone, Default)]
@@ -46,7 +46,7 @@ impl Seconds {
     }
 
     /// Records what was added since the last call. An interval of no length is left to the next.
-    pub(crate) fn end(&mut self, sums: Sums, told: &Testimony) {
+    pub(crate) fn end(&mut self, sums: Sums, told: &Told) {
         let now = self.clock.now();
         let length_ms = now.mono_ms.saturating_sub(self.start_mono_ms);
         if length_ms == 0 && sums.counts == self.before.counts {
@@ -90,7 +90,7 @@ mod tests {
             latencies.record_many_ns(1_000_000 * (added + 1), added);
             seconds.end(
                 Sums { counts: vec![("received", count)], latencies: vec![("endToEnd", latencies.clone())] },
-                &Testimony::default(),
+                &Told::default(),
             );
         }
         let recording = board.take().remove(&WorkerId(1)).unwrap();

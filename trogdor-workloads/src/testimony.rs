@@ -11,7 +11,7 @@ mod verdict;
 mod witness;
 
 use serde::{Deserialize, Serialize};
-use trogdor_core::measure::Interval;
+use trogdor_core::measure::{Interval, figures};
 
 pub(crate) use slots::Slots;
 pub(crate) use stand::{Stand, Told};
@@ -68,8 +68,9 @@ pub struct Testimony {
 }
 
 /// The interval with what the generator says of itself.
-pub(crate) fn with_testimony(interval: Interval, told: &Testimony) -> Interval {
-    let interval = interval.with_peak("hiccupMaxUs", told.hiccup_max_us);
+pub(crate) fn with_testimony(interval: Interval, told: &Told) -> Interval {
+    let interval = interval.with_latencies(figures::HICCUP, &told.hiccups);
+    let told = &told.since;
     let counts = [
         ("cpuMs", told.cpu_ms),
         ("runQueueMs", told.run_queue_ms),

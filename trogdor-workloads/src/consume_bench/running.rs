@@ -157,8 +157,9 @@ impl Running {
         }
         self.note_changes(ctx);
         let (mut status, all) = self.status();
-        let (since, testimony) = self.stand.take().unwrap_or_default();
-        seconds.end(all.sums(), &since);
+        let told = self.stand.take().unwrap_or_default();
+        let testimony = told.all;
+        seconds.end(all.sums(), &told);
         if let Some(merged) = status.get_mut(ALL_CONSUMERS) {
             let evidence = Evidence { samples: all.received, testimony, ..all.contact };
             merged.testimony = Some(testimony);

@@ -218,14 +218,17 @@ impl Clerk {
         let told = report.testimony.take().or_else(|| self.stand.take());
         if let Some(mut page) = report.page.take() {
             let interval = self.tally.add(report.wall_ms, &report.sums, &mut page);
-            let since = told.map(|(since, _)| since).unwrap_or_default();
-            self.recorder.push(with_testimony(interval, &since));
+            let interval = match &told {
+                Some(told) => with_testimony(interval, told),
+                None => interval,
+            };
+            self.recorder.push(interval);
             page.figures.clear();
             // The sender may have ended.
             let _ = self.empties.send(page.figures);
         }
         let Report { mut sums, is_paced, windows, slots, evidence, .. } = report;
-        sums.testimony = told.map(|(_, mut all)| {
+        sums.testimony = told.map(|Told { mut all, .. }| {
             let (is_due, _) = is_paced;
             slots.testify(is_due, &mut all);
             all

@@ -51,9 +51,9 @@ impl Hiccups {
         Ok(Hiccups { shared, thread: Some(thread) })
     }
 
-    /// Enters them, and forgets them.
-    pub(super) fn testify(&self, testimony: &mut Testimony) {
-        self.shared.book().testify(testimony);
+    /// Enters them, and gives them away.
+    pub(super) fn testify(&self, testimony: &mut Testimony) -> Latencies {
+        self.shared.book().testify(testimony)
     }
 }
 
@@ -95,13 +95,13 @@ impl Book {
         }
     }
 
-    fn testify(&mut self, testimony: &mut Testimony) {
+    fn testify(&mut self, testimony: &mut Testimony) -> Latencies {
         let late = self.late.summary();
         (testimony.hiccup_max_us, testimony.hiccup_p99_us) = (late.max_us, late.p99_us);
-        self.late.clear();
         let stalled_ms = self.stalled_ns / 1_000_000;
         testimony.stalled_ms = stalled_ms - self.stalls_told_ms;
         self.stalls_told_ms = stalled_ms;
+        std::mem::take(&mut self.late)
     }
 }
 

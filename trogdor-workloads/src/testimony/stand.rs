@@ -2,6 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use trogdor_core::measure::Latencies;
+
 use super::{Testimony, Witness};
 
 /// The witness of one run, and the sum of what it told.
@@ -11,8 +13,16 @@ pub(crate) struct Stand {
     sum: Mutex<Option<Testimony>>,
 }
 
-/// What the witness told: of the time since it was last asked, and since the work began.
-pub(crate) type Told = (Testimony, Testimony);
+/// What the witness told.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Told {
+    /// Of the time since it was last asked.
+    pub(crate) since: Testimony,
+    /// The hiccups of that time.
+    pub(crate) hiccups: Latencies,
+    /// Of the time since the work began.
+    pub(crate) all: Testimony,
+}
 
 impl Stand {
     /// Of a worker.
@@ -38,8 +48,8 @@ impl Stand {
     pub(crate) fn take(&self) -> Option<Told> {
         let mut sum = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
         let all = sum.as_mut()?;
-        let since = self.witness.take();
+        let (since, hiccups) = self.witness.take();
         all.add(&since);
-        Some((since, *all))
+        Some(Told { since, hiccups, all: *all })
     }
 }

@@ -13,6 +13,7 @@ use super::groups::{Groups, Quotas};
 use super::hiccups::Hiccups;
 use super::kernel::{self, Cpus};
 use crate::clock::Stopwatch;
+use trogdor_core::measure::Latencies;
 
 /// The unit of `/proc/stat`, a hundredth of a second on all that Rust's library runs on.
 const TICK_NS: u64 = 10_000_000;
@@ -64,14 +65,14 @@ impl Witness {
         self.hot_threads.lock().unwrap_or_else(PoisonError::into_inner).push(path);
     }
 
-    /// What it saw since it was last asked. It reads a dozen small files, so it is not for every record.
-    pub(crate) fn take(&self) -> Testimony {
+    /// What it saw since it was last asked, and the hiccups one by one. It reads a dozen small files, so it is not for every record.
+    pub(crate) fn take(&self) -> (Testimony, Latencies) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.look(&last);
         let mut testimony = now.since(&last);
-        self.hiccups.testify(&mut testimony);
+        let hiccups = self.hiccups.testify(&mut testimony);
         *last = now;
-        testimony
+        (testimony, hiccups)
     }
 
     fn look(&self, last: &Look) -> Look {
@@ -137,12 +138,13 @@ mod tests {
         while watch.elapsed_ns() < 100_000_000 {
             std::hint::spin_loop();
         }
-        let testimony = witness.take();
+        let (testimony, hiccups) = witness.take();
         assert!(testimony.interval_ms >= 99, "{testimony:?}");
         assert!(testimony.cpu_ms.unwrap() > 10, "{testimony:?}");
         assert!(testimony.run_queue_ms.is_some() && testimony.cpus > Some(0), "{testimony:?}");
         assert!(testimony.hiccup_max_us > 0, "{testimony:?}");
-        assert!(witness.take().interval_ms < testimony.interval_ms, "each interval is told once");
+        assert!(!hiccups.is_empty());
+        assert!(witness.take().0.interval_ms < testimony.interval_ms, "each interval is told once");
     }
 
     #[test]
