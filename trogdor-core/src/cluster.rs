@@ -218,8 +218,10 @@ pub async fn recordings_of(
 ) -> Result<BTreeMap<NodeName, Recording>, ApiError> {
     let mut recordings = BTreeMap::new();
     for node in coordinator.task_workers(id.clone()).await?.workers.into_keys() {
+        /// More than any recording has.
+        const PARTS_MAX: usize = 64;
         let recording: &mut Recording = recordings.entry(node.clone()).or_default();
-        loop {
+        for _ in 0..PARTS_MAX {
             let after = recording.cursor();
             let part = coordinator.recording(id.clone(), node.clone(), after).await?;
             let more = part.more && part.upto != after;

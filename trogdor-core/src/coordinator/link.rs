@@ -23,6 +23,9 @@ pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// How often what a running worker records is fetched. When it ends, the rest is fetched at once.
 const RECORDINGS_PERIOD_MS: u64 = 5_000;
 
+/// How many parts of a recording are fetched at a time; more than any has.
+const PARTS_MAX: usize = 64;
+
 /// How often an agent's clock is looked at, and how often the first time: the quickest answer tells most.
 const CLOCK_PERIOD_MS: u64 = 2_000;
 const FIRST_CLOCK_QUESTIONS: usize = 3;
@@ -149,7 +152,7 @@ impl Link {
         Ok(seen)
     }
 
-    /// Narrows what is known of the agent's clock. No answer is no news.
+    /// Looks at the agent's clock. No answer is no news.
     async fn look_at_clock(&self, known: &mut Known) {
         let now_ms = self.clock.now().mono_ms;
         let is_due = known.clock.as_ref().is_none_or(|(_, looked_at)| now_ms >= looked_at + CLOCK_PERIOD_MS);
@@ -169,7 +172,7 @@ impl Link {
             }
             let found = ClockBounds::of(&answer, self.clock.name(), asked_us, took_us.unsigned_abs());
             let found = match known.bounds_at(heard_at.mono_ms) {
-                Some(before) => before.narrowed_by(&found),
+                Some(before) => before.after_look(&found),
                 None => found,
             };
             known.clock = Some((found, heard_at.mono_ms));
@@ -194,7 +197,8 @@ impl Link {
                 continue;
             }
             let mut after = after;
-            loop {
+            // What is recorded meanwhile is fetched the next time.
+            for _ in 0..PARTS_MAX {
                 let part = match within(ANSWER_LIMIT, self.agent.recording(*worker, after)).await {
                     // It was forgotten in the meantime.
                     Err(ApiError::NotFound(_)) => break,
@@ -204,7 +208,7 @@ impl Link {
                 after = part.upto;
                 known.recorded.insert(*worker, (after, now_ms.max(1)));
                 parts.push((*worker, part));
-                if !more {
+                if !more || after.ticks >= cursor.ticks && after.notices >= cursor.notices {
                     break;
                 }
             }

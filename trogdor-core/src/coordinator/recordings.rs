@@ -1,5 +1,6 @@
 //! What workers recorded, as far as it has come to the coordinator. It stays with the worker, and goes
-//! with its task. All together it is bounded: what recorded tasks that ended first is forgotten first.
+//! with its task. All together it is bounded: what tasks recorded that ended first is forgotten first; if that is not
+//! enough, the longest recordings become coarser.
 
 use super::machine::CoordinatorMachine;
 use crate::api::ApiError;
@@ -79,6 +80,13 @@ impl CoordinatorMachine {
                 });
                 self.recorded = (self.recorded + entry.recording.size()).saturating_sub(before);
             }
+        }
+        while self.recorded > BYTES_MAX {
+            let largest = self.workers.values_mut().max_by_key(|entry| entry.recording.intervals.len());
+            let Some(entry) = largest.filter(|entry| entry.recording.intervals.len() > 1) else { return };
+            let before = entry.recording.size();
+            entry.recording.halve();
+            self.recorded = (self.recorded + entry.recording.size()).saturating_sub(before);
         }
     }
 }

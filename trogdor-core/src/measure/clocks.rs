@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How much two clocks may drift apart between two looks, parts per million: each may run wrong by a hundred, which
-/// is what quartz does. What a step of a clock changes shows at the next look.
-const DRIFT_PPM: u64 = 200;
+/// How much two clocks may drift apart between two looks, parts per million: each may be slewed by five hundred, which
+/// is the most that the kernel's clock does by itself (adjtimex). What a step changes shows at the next look.
+const DRIFT_PPM: u64 = 1000;
 
 /// What a clock says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,15 +65,13 @@ impl ClockBounds {
         }
     }
 
-    /// What both say, of the same moment. If they contradict each other the clock was set meanwhile, and the other one
-    /// counts.
+    /// The bounds after another look. A look counts as it is: what was known before says nothing for sure of a clock
+    /// that may have been set. Only one that took so long that it tells much less, and contradicts nothing, is left out.
     #[must_use]
-    pub fn narrowed_by(&self, newer: &ClockBounds) -> ClockBounds {
-        let (low_us, high_us) = (self.low_us.max(newer.low_us), self.high_us.min(newer.high_us));
-        match low_us <= high_us && self.clock == newer.clock {
-            true => ClockBounds { clock: newer.clock.clone(), low_us, high_us },
-            false => newer.clone(),
-        }
+    pub fn after_look(&self, look: &ClockBounds) -> ClockBounds {
+        let agrees = self.low_us <= look.high_us && look.low_us <= self.high_us && self.clock == look.clock;
+        let tells_little = look.error_us() > self.error_us().saturating_mul(2);
+        if agrees && tells_little { self.clone() } else { look.clone() }
     }
 
     /// Bounds that hold all the time for which these and others hold.
@@ -107,7 +105,12 @@ impl ClockBounds {
             false => (self.low_us.saturating_sub(start.high_us), self.high_us.saturating_sub(start.low_us)),
         };
         let resolution_us = u64::try_from(resolution.as_micros()).unwrap_or(u64::MAX);
-        let low_us = told_us.saturating_sub(ahead_high_us).saturating_sub_unsigned(resolution_us);
+        // It is known to three digits.
+        let digits_us = told_us / 1000;
+        let low_us = told_us
+            .saturating_sub(digits_us)
+            .saturating_sub(ahead_high_us)
+            .saturating_sub_unsigned(resolution_us);
         let high_us = told_us.saturating_sub(ahead_low_us);
         let error_us = ahead_high_us.abs_diff(ahead_low_us).div_ceil(2);
         let middle_us = low_us.saturating_add(high_us) / 2;
@@ -156,12 +159,15 @@ mod tests {
     }
 
     #[test]
-    fn looks_narrow_each_other_and_a_clock_that_was_set_is_believed_anew() {
+    fn a_look_counts_unless_it_tells_much_less_and_a_clock_that_was_set_is_believed() {
         let old = bounds("b", -100, 300);
         let aged = old.aged(Duration::from_secs(10));
-        assert_eq!((aged.low_us, aged.high_us), (-2_100, 2_300));
-        assert_eq!(aged.narrowed_by(&bounds("b", 0, 5_000)), bounds("b", 0, 2_300));
-        assert_eq!(old.narrowed_by(&bounds("b", 7_000, 7_100)), bounds("b", 7_000, 7_100));
+        assert_eq!((aged.low_us, aged.high_us), (-10_100, 10_300));
+        assert_eq!(aged.after_look(&bounds("b", 0, 5_000)), bounds("b", 0, 5_000));
+        assert_eq!(old.after_look(&bounds("b", -5_000, 5_000)), old, "it tells less");
+        assert_eq!(old.after_look(&bounds("b", 7_000, 9_100)), bounds("b", 7_000, 9_100));
+        // A clock that is slewed by a millisecond between two looks.
+        assert_eq!(bounds("b", 0, 100).after_look(&bounds("b", 350, 1_350)), bounds("b", 350, 1_350));
         let mut all = old;
         all.widen_to(&bounds("b", 7_000, 7_100));
         assert_eq!(all, bounds("b", -100, 7_100));
@@ -175,10 +181,10 @@ mod tests {
         let us = Duration::from_micros;
         // Consumer, producer, told, resolution.
         let rows = [
-            (bounds("a", 0, 0), bounds("a", 0, 0), ms(5), Duration::ZERO, Some((ms(5), ms(5)))),
-            (bounds("a", 0, 0), bounds("a", 0, 0), ms(5), MS, Some((ms(4), ms(5)))),
+            (bounds("a", 0, 0), bounds("a", 0, 0), ms(5), Duration::ZERO, Some((us(4_995), ms(5)))),
+            (bounds("a", 0, 0), bounds("a", 0, 0), ms(5), MS, Some((us(3_995), ms(5)))),
             // The consumer's clock is 1 to 2 ms ahead, so the time is told too long by that.
-            (bounds("b", 1_000, 2_000), bounds("a", 0, 0), ms(5), Duration::ZERO, Some((ms(3), ms(4)))),
+            (bounds("b", 1_000, 2_000), bounds("a", 0, 0), ms(5), Duration::ZERO, Some((us(2_995), ms(4)))),
             (
                 bounds("b", -200, 200),
                 bounds("c", -100, 100),

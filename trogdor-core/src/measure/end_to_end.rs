@@ -32,7 +32,20 @@ impl Recording {
         told: Duration,
     ) -> Result<(Duration, Duration), String> {
         if self.has_counted(counts::HANDED_OVER) {
-            return Ok((told, told));
+            let digits = told / 1000;
+            return Ok((told.saturating_sub(digits), told));
+        }
+        if self.has_counted(counts::NEGATIVE) {
+            return Err(
+                "records were received before they were made: the clocks of the nodes differ by more than \
+                        the time to be told"
+                    .to_owned(),
+            );
+        }
+        if self.has_counted(counts::BROKER_STAMPED) {
+            return Err("brokers stamped the records (message.timestamp.type=LogAppendTime), so nobody knows when they \
+                        were due"
+                .to_owned());
         }
         let here = self.clock().ok_or("nothing is known of the clock of the consumer's node")?;
         let mut bounds: Option<(Duration, Duration)> = None;
@@ -72,8 +85,8 @@ mod tests {
         let bad = recording(counts::HANDED_OVER, Some(("c", -90_000, 90_000)));
         let blind = recording(counts::HANDED_OVER, None);
         let rows: [(&[&Recording], Result<_, &str>); 5] = [
-            (&[&same], Ok((ms(9), ms(10)))),
-            (&[&same, &far], Ok((ms(7), ms(10)))),
+            (&[&same], Ok((Duration::from_micros(8_990), ms(10)))),
+            (&[&same, &far], Ok((Duration::from_micros(6_990), ms(10)))),
             (&[&same, &bad], Err("the clocks of the two nodes are known to 90000 µs only")),
             (&[&blind], Err("nothing is known of the clock of a producer's node")),
             (&[], Err("nobody among these tasks produced")),
@@ -86,6 +99,14 @@ mod tests {
                 _ => panic!("{found:?} is not {expected:?}"),
             }
         }
-        assert_eq!(far.end_to_end_bounds([], ms(10)), Ok((ms(10), ms(10))), "it reads one clock");
+        let one_clock = far.end_to_end_bounds([], ms(10));
+        assert_eq!(one_clock, Ok((Duration::from_micros(9_990), ms(10))));
+        for (counted, expected) in [
+            (counts::NEGATIVE, "records were received before they were made"),
+            (counts::BROKER_STAMPED, "brokers stamped the records"),
+        ] {
+            let consumer = recording(counted, Some(("a", 0, 0)));
+            assert!(consumer.end_to_end_bounds([&same], ms(10)).unwrap_err().starts_with(expected));
+        }
     }
 }

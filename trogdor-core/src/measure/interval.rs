@@ -36,6 +36,12 @@ pub mod counts {
     pub const UNKNOWN: &str = "unknown";
     /// Records that were received.
     pub const RECEIVED: &str = "received";
+    /// Records that were received before they were made, by the clocks of their nodes.
+    pub const NEGATIVE: &str = "receivedBeforeMade";
+    /// Records whose timestamp is their broker's, not their producer's.
+    pub const BROKER_STAMPED: &str = "brokerStamped";
+    /// Records that were acknowledged, or may have been written, in transactions that were aborted.
+    pub const ABORTED: &str = "aborted";
     /// Bytes of keys and values of what was delivered or received.
     pub const BYTES: &str = "bytes";
 }
@@ -99,8 +105,11 @@ impl Interval {
     /// Adds a histogram; an empty one is left out.
     #[must_use]
     pub fn with_latencies(mut self, name: &str, latencies: &Latencies) -> Interval {
-        if !latencies.is_empty() {
-            self.latencies.insert(name.to_owned(), EncodedLatencies::new(latencies));
+        // More than 2^63 of anything were never counted.
+        if let Ok(encoded) = EncodedLatencies::new(latencies)
+            && !latencies.is_empty()
+        {
+            self.latencies.insert(name.to_owned(), encoded);
         }
         self
     }
@@ -128,7 +137,7 @@ impl Interval {
                 Some(ours) => {
                     let mut ours = ours.decode()?;
                     ours.add(&encoded.decode()?);
-                    EncodedLatencies::new(&ours)
+                    EncodedLatencies::new(&ours)?
                 }
                 None => encoded.clone(),
             };
@@ -136,7 +145,8 @@ impl Interval {
         }
         self.latencies = latencies;
         for (name, count) in &next.counts {
-            *self.counts.entry(name.clone()).or_default() += count;
+            let ours = self.counts.entry(name.clone()).or_default();
+            *ours = ours.saturating_add(*count);
         }
         for (name, peak) in &next.peaks {
             let ours = self.peaks.entry(name.clone()).or_default();

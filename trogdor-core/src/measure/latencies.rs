@@ -54,7 +54,7 @@ impl Latencies {
 
     /// Adds all of another set.
     pub fn add(&mut self, other: &Latencies) {
-        self.sum_us += other.sum_us;
+        self.sum_us = self.sum_us.saturating_add(other.sum_us);
         // It fails only where it may not grow, and it may.
         let _ = self.histogram.add(&other.histogram);
     }
@@ -80,9 +80,10 @@ impl Latencies {
     pub(super) fn of(mut histogram: Histogram<u64>) -> Latencies {
         histogram.auto(true);
         let sum = |sum: u128, bar: hdrhistogram::iterators::IterationValue<u64>| {
-            let middle_us =
-                (bar.value_iterated_to() + histogram.lowest_equivalent(bar.value_iterated_to())) / 2;
-            sum + u128::from(middle_us) * u128::from(bar.count_at_value())
+            let high_us = bar.value_iterated_to();
+            let low_us = histogram.lowest_equivalent(high_us);
+            let middle_us = low_us + (high_us - low_us) / 2;
+            sum.saturating_add(u128::from(middle_us) * u128::from(bar.count_at_value()))
         };
         let sum_us = histogram.iter_recorded().fold(0, sum);
         Latencies { histogram, sum_us }

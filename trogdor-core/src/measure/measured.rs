@@ -61,7 +61,8 @@ impl Measured {
             self.latencies.entry(name.clone()).or_default().add(&decoded);
         }
         for (name, count) in &interval.counts {
-            *self.counts.entry(name.clone()).or_default() += count;
+            let ours = self.counts.entry(name.clone()).or_default();
+            *ours = ours.saturating_add(*count);
         }
         for (name, peak) in &interval.peaks {
             let ours = self.peaks.entry(name.clone()).or_default();

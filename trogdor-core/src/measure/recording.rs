@@ -11,6 +11,8 @@ use super::interval::Interval;
 
 /// Intervals that are kept: of an hour at one a second. Tests shall not take as long.
 pub(crate) const INTERVALS_MAX: usize = if cfg!(test) { 60 } else { 3_600 };
+/// So many of the first intervals stay as they are: a time to warm up is left out interval by interval.
+const FINE_AT_FIRST: usize = 60;
 /// Notices that are kept; of more, the number.
 pub(crate) const NOTICES_MAX: usize = 1_000;
 /// A notice's text is cut here.
@@ -84,7 +86,7 @@ impl Recording {
     pub fn cursor(&self) -> Cursor {
         Cursor {
             ticks: self.intervals.back().map_or(0, Interval::end_tick),
-            notices: self.notices.len() as u64 + self.notices_not_kept,
+            notices: (self.notices.len() as u64).saturating_add(self.notices_not_kept),
         }
     }
 
@@ -147,17 +149,22 @@ impl Recording {
         }
         self.intervals.extend(intervals);
         while self.intervals.len() > INTERVALS_MAX && self.join_two() {}
-        let before = part.upto.notices.saturating_sub(notices_not_kept + notices.len() as u64);
+        let before = part.upto.notices.saturating_sub(notices_not_kept).saturating_sub(notices.len() as u64);
         self.notices.truncate(usize::try_from(before).unwrap_or(usize::MAX));
-        self.notices.extend(notices);
-        self.notices.truncate(NOTICES_MAX);
         self.notices_not_kept = notices_not_kept;
+        notices.into_iter().for_each(|notice| self.note(notice));
+    }
+
+    /// Makes it coarser, to about half as many intervals.
+    pub(crate) fn halve(&mut self) {
+        let wanted = self.intervals.len() / 2;
+        while self.intervals.len() > wanted && self.join_two() {}
     }
 
     /// About how much memory it takes.
     pub(crate) fn size(&self) -> usize {
         const OF_A_NOTICE: usize = 80;
-        let notices = self.notices.iter().map(|notice| notice.text.len() + OF_A_NOTICE);
+        let notices = self.notices.iter().map(|notice| notice.text.len() + notice.kind.len() + OF_A_NOTICE);
         self.intervals.iter().map(Interval::size).sum::<usize>() + notices.sum::<usize>()
     }
 
@@ -168,14 +175,13 @@ impl Recording {
         let finest = self.intervals.iter().map(|interval| interval.ticks).min().unwrap_or(1);
         let fit = |length: u64, at: usize| {
             let (one, next) = (&self.intervals[at], &self.intervals[at + 1]);
-            one.ticks == length && next.ticks == length && one.tick.is_multiple_of(length * 2)
+            one.ticks == length && next.ticks == length && one.tick.is_multiple_of(length.saturating_mul(2))
         };
-        let pairs = 0..self.intervals.len() / 2;
+        let pairs = FINE_AT_FIRST.min(self.intervals.len() / 4)..self.intervals.len() / 2;
         let lengths = std::iter::successors(Some(finest), |length| length.checked_mul(2)).take(64);
         let mut places = lengths.filter_map(|length| pairs.clone().find(|at| fit(length, *at)));
-        let Some(at) = places.next() else {
-            return self.intervals.pop_front().is_some();
-        };
+        // None fits: it came from somebody who counts otherwise.
+        let Some(at) = places.next() else { return self.intervals.pop_front().is_some() };
         let Some(next) = self.intervals.remove(at + 1) else { return false };
         // What cannot be read cannot be joined; it came from a peer that sends something else.
         if self.intervals[at].join(&next).is_err() {
@@ -228,8 +234,13 @@ mod tests {
         let joins = long.intervals.iter().zip(long.intervals.iter().skip(1));
         for (one, next) in joins {
             assert_eq!((one.end_tick(), one.end_ms()), (next.tick, next.start_ms));
-            assert!(one.ticks >= next.ticks, "the past is coarser");
         }
+        let ticks: Vec<_> = long.intervals.iter().map(|one| one.ticks).collect();
+        assert!(ticks[..INTERVALS_MAX / 4].iter().all(|ticks| *ticks == 1), "to warm up: {ticks:?}");
+        assert!(
+            ticks[INTERVALS_MAX / 2 + 1..].iter().all(|ticks| *ticks == 1),
+            "the last half hour: {ticks:?}"
+        );
         assert_eq!(long.intervals.back().unwrap().peaks["inFlight"], seconds - 1);
     }
 
