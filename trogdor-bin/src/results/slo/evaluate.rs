@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 use trogdor_core::TaskId;
-use trogdor_core::measure::{Measured, NotAHistogram};
+use trogdor_core::measure::{Measured, NotAHistogram, Recording, counts, figures};
 
-use super::Slo;
-use super::figure::{Counted, DELIVERED, FAILED, RECEIVED, Source, UNKNOWN};
+use super::figure::{Counted, DELIVERED, FAILED, RECEIVED, Source, Statistic, UNKNOWN};
+use super::{Operator, Slo};
 use crate::cli::statuses;
 use crate::results::{Bundle, BundledTask};
 
@@ -96,6 +96,7 @@ impl Counted {
 
 /// Some tasks and what they measured.
 struct Scope<'b> {
+    bundle: &'b Bundle,
     tasks: Vec<&'b BundledTask>,
     warm_up: Duration,
     measured: Result<Measured, NotAHistogram>,
@@ -109,7 +110,7 @@ impl Scope<'_> {
         };
         let recordings = tasks.iter().flat_map(|task| task.recordings.values());
         let measured = Measured::after(warm_up, recordings);
-        Scope { tasks, warm_up, measured }
+        Scope { bundle, tasks, warm_up, measured }
     }
 
     /// A figure in the unit of the SLO, or why there is none.
@@ -121,7 +122,12 @@ impl Scope<'_> {
         let found = match (&slo.figure.source, slo.statistic) {
             (Source::Times(recorded), statistic) => {
                 let latencies = measured.latencies(recorded);
-                statistic.filter(|_| !latencies.is_empty()).map(|statistic| statistic.of(latencies))
+                match statistic.filter(|_| !latencies.is_empty()) {
+                    Some(statistic) if *recorded == figures::END_TO_END && statistic != Statistic::Count => {
+                        Some(self.end_to_end_us(statistic.of(latencies), slo.operator)?)
+                    }
+                    statistic => statistic.map(|statistic| statistic.of(latencies)),
+                }
             }
             (Source::Count(counted), _) => self.count(counted, measured).map(|count| count as f64),
             (Source::Throughput, _) => throughput(measured),
@@ -134,6 +140,28 @@ impl Scope<'_> {
         })?;
         // So that 2.3 ms are 2300 us: a quotient is the nearest number there is, as is a parsed one.
         Ok(found / slo.unit.us().unwrap_or(1.0))
+    }
+
+    /// Between nodes a time is known as an interval only: its worse end, whatever it is for the SLO.
+    ///
+    /// # Errors
+    /// The clocks of the nodes are not known well enough.
+    fn end_to_end_us(&self, told_us: f64, operator: Operator) -> Result<f64, String> {
+        let told = Duration::from_nanos((told_us * 1000.0).round() as u64);
+        let all = || self.bundle.workloads().flat_map(|(_, task)| task.recordings.values());
+        let measured_it = |recording: &&Recording| {
+            recording.intervals.iter().any(|interval| interval.latencies.contains_key(figures::END_TO_END))
+        };
+        let mut worst: Option<Duration> = None;
+        for recording in self.tasks.iter().flat_map(|task| task.recordings.values()).filter(measured_it) {
+            let producers = all().filter(|recording| recording.has_counted(counts::HANDED_OVER));
+            let (low, high) = recording.end_to_end_bounds(producers, told)?;
+            worst = Some(match operator {
+                Operator::Less | Operator::LessOrEqual => worst.map_or(high, |worst| worst.max(high)),
+                Operator::Greater | Operator::GreaterOrEqual => worst.map_or(low, |worst| worst.min(low)),
+            });
+        }
+        Ok(worst.unwrap_or(told).as_nanos() as f64 / 1000.0)
     }
 
     /// A count of the whole run is what the tasks tell; their books are complete to the last record.

@@ -189,6 +189,41 @@ fn a_warm_up_is_left_out_of_times_and_counts() {
     }
 }
 
+/// A second, in which something was counted and records took 1 ms from one node to another.
+fn received(counted: &str, clock: Option<(i64, i64)>) -> BundledTask {
+    let mut latencies = Latencies::new();
+    latencies.record_many_ns(1_000_000, 10);
+    let mut recording = Recording::default();
+    let interval = Interval::new(0, 1000).with_count(counted, 10);
+    recording.push(match counted {
+        counts::RECEIVED => interval.with_latencies(figures::END_TO_END, &latencies),
+        _ => interval,
+    });
+    if let Some((low_us, high_us)) = clock {
+        let clock = json!({"clock": format!("{low_us}"), "lowUs": low_us, "highUs": high_us});
+        recording.facts.insert("clock".to_owned(), clock);
+    }
+    task(false, json!({}), Some(recording))
+}
+
+#[test]
+fn a_time_between_nodes_counts_with_its_worse_end_or_not_at_all() {
+    let consumer = || received(counts::RECEIVED, Some((0, 0)));
+    let known = bundle([("a", received(counts::HANDED_OVER, Some((500, 700)))), ("b", consumer())]);
+    let rows = [
+        ("endToEnd.p50<1.7ms", false, "1.7 ms"),
+        ("endToEnd.p50<=1.7ms", true, "1.7 ms"),
+        ("b:endToEnd.p50>0.5ms", false, "0.5 ms"),
+        ("b:endToEnd.count>=10", true, "10"),
+    ];
+    for (slo, met, finding) in rows {
+        assert_eq!(outcome(&known, slo, NO_WARM_UP), (met, finding.to_owned()), "{slo}");
+    }
+    let unknown = bundle([("a", received(counts::HANDED_OVER, None)), ("b", consumer())]);
+    let why = "not measured: nothing is known of the clock of a producer's node".to_owned();
+    assert_eq!(outcome(&unknown, "endToEnd.p50<1s", NO_WARM_UP), (false, why));
+}
+
 #[test]
 fn an_outcome_is_told_to_people_and_machines() {
     let bundle = bundle([("a", task(false, json!({"failed": 1}), None))]);
