@@ -25,9 +25,9 @@ struct Partition {
 /// No broker leads a partition.
 const NOBODY: i32 = -1;
 
-/// The leaders that are known.
+/// The leaders that are known: who leads now, and who was the last that did.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Leaders(BTreeMap<(String, i32), i32>);
+pub(crate) struct Leaders(BTreeMap<(String, i32), (i32, i32)>);
 
 impl Leaders {
     /// Takes new statistics and says what changed, a sentence for each partition; nothing, if they cannot be read.
@@ -37,9 +37,17 @@ impl Leaders {
         for (topic, Topic { partitions }) in topics {
             // Numbers below 0 are the client's own.
             for (number, Partition { leader }) in partitions.into_iter().filter(|(number, _)| *number >= 0) {
-                let before = self.0.insert((topic.clone(), number), leader).unwrap_or(NOBODY);
+                let known = self.0.entry((topic.clone(), number)).or_insert((NOBODY, NOBODY));
+                let (before, last) = *known;
+                *known = (leader, if leader == NOBODY { last } else { leader });
                 match (before, leader) {
-                    (NOBODY, _) => {}
+                    (NOBODY, NOBODY) => {}
+                    // The first that is known of it.
+                    (NOBODY, _) if last == NOBODY => {}
+                    (NOBODY, leader) => {
+                        changes
+                            .push(format!("{topic}-{number} is led again, by broker {leader} after {last}"));
+                    }
                     (before, NOBODY) => {
                         changes.push(format!("{topic}-{number} lost its leader, broker {before}"))
                     }
@@ -68,13 +76,14 @@ mod tests {
                 "1":{{"leader":3}},"-1":{{"leader":-1}}}}}}}}}}"#
             )
         };
-        let rows: [(i32, &[&str]); 6] = [
+        let rows: [(i32, &[&str]); 7] = [
             (-1, &[]),
             (1, &[]),
             (1, &[]),
             (2, &["foo-0 is led by broker 2 instead of 1"]),
             (-1, &["foo-0 lost its leader, broker 2"]),
-            (1, &[]),
+            (-1, &[]),
+            (1, &["foo-0 is led again, by broker 1 after 2"]),
         ];
         for (leader, expected) in rows {
             assert_eq!(leaders.changes(statistics(leader).as_bytes()), expected, "{leader}");

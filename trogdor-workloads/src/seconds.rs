@@ -45,6 +45,11 @@ impl Seconds {
         ticks
     }
 
+    /// What was before now takes no part.
+    pub(crate) fn begin(&mut self) {
+        self.start_mono_ms = self.clock.now().mono_ms;
+    }
+
     /// Records what was added since the last call. An interval of no length is left to the next.
     pub(crate) fn end(&mut self, sums: Sums, told: &Told) {
         let now = self.clock.now();

@@ -35,7 +35,7 @@ pub struct Testimony {
     /// CPU time of all of its process.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_ms: Option<u64>,
-    /// How long its hot threads could have run and had no CPU.
+    /// How long one of its hot threads could have run and had no CPU: the one that waited longest so far.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_queue_ms: Option<u64>,
     /// How long a CPU quota held up its control group, or one above; summed over CPUs where the kernel does so.
@@ -71,13 +71,20 @@ pub struct Testimony {
 pub(crate) fn with_testimony(interval: Interval, told: &Told) -> Interval {
     let interval = interval.with_latencies(figures::HICCUP, &told.hiccups);
     let told = &told.since;
-    let counts = [
-        ("cpuMs", told.cpu_ms),
-        ("runQueueMs", told.run_queue_ms),
-        ("throttledMs", told.throttled_ms),
-        ("stealMs", told.steal_ms),
+    // Of the process, or the node, so what several workers tell of it does not add up.
+    let shares = [
+        ("cpuPermille", told.cpu_ms),
+        ("runQueuePermille", told.run_queue_ms),
+        ("throttledPermille", told.throttled_ms),
+        ("stealPermille", told.steal_ms),
     ];
-    counts.into_iter().fold(interval, |interval, (name, ms)| interval.with_count(name, ms.unwrap_or(0)))
+    shares.into_iter().fold(interval, |interval, (name, ms)| {
+        let share = ms.and_then(|ms| ms.saturating_mul(1000).checked_div(told.interval_ms));
+        match share {
+            Some(share) => interval.with_peak(name, share),
+            None => interval,
+        }
+    })
 }
 
 impl Testimony {

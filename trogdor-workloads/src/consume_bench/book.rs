@@ -19,6 +19,8 @@ pub(crate) struct Book {
     pub(crate) gaps: Latencies,
     pub(crate) delivery: Latencies,
     pub(crate) negative: u64,
+    /// Records whose timestamp is their broker's.
+    pub(crate) broker_stamped: u64,
     pub(crate) ages: Option<Ages>,
     /// Records by topic and partition; few enough to look through, and mostly the last one again.
     by_partition: Vec<(String, i32, u64)>,
@@ -44,6 +46,7 @@ impl Book {
             gaps: Latencies::new(),
             delivery: Latencies::new(),
             negative: 0,
+            broker_stamped: 0,
             ages,
             by_partition: Vec::new(),
             last_partition: 0,
@@ -75,6 +78,7 @@ impl Book {
         self.gaps.add(&other.gaps);
         self.delivery.add(&other.delivery);
         self.negative += other.negative;
+        self.broker_stamped += other.broker_stamped;
         match (&mut self.ages, &other.ages) {
             (Some(ages), Some(more)) => ages.add(more),
             (ages @ None, more) => ages.clone_from(more),
@@ -96,7 +100,12 @@ impl Book {
     /// What intervals are made of.
     pub(crate) fn sums(&self) -> Sums {
         Sums {
-            counts: vec![(counts::RECEIVED, self.received), (counts::BYTES, self.bytes)],
+            counts: vec![
+                (counts::RECEIVED, self.received),
+                (counts::BYTES, self.bytes),
+                (counts::NEGATIVE, self.negative),
+                (counts::BROKER_STAMPED, self.broker_stamped),
+            ],
             latencies: vec![
                 (figures::END_TO_END, self.delivery.clone()),
                 (figures::POLL_GAP, self.gaps.clone()),

@@ -197,7 +197,7 @@ struct Entry<'b, 'r> {
 
 struct Run<'r> {
     first: Received<'r>,
-    timestamp_ms: Option<i64>,
+    timestamp_ms: Option<(i64, bool)>,
     records: u64,
 }
 
@@ -221,8 +221,9 @@ impl<'r> Entry<'_, 'r> {
 
     fn end_run(&mut self) {
         let Some(Run { first, timestamp_ms, records }) = self.run.take() else { return };
-        if let Some(made_ms) = timestamp_ms {
+        if let Some((made_ms, is_brokers)) = timestamp_ms {
             self.book.delivered(made_ms, records, self.now_us);
+            self.book.broker_stamped += if is_brokers { records } else { 0 };
         }
         *self.book.partition(first.topic(), first.partition()) += records;
     }

@@ -157,6 +157,13 @@ impl Running {
         }
         self.note_changes(ctx);
         let (mut status, all) = self.status();
+        // As long as there is nothing to read, there is nothing to testify to.
+        if all.received == 0 && !is_last {
+            self.stand.begin();
+            seconds.begin();
+            ctx.status.set(status);
+            return;
+        }
         let told = self.stand.take().unwrap_or_default();
         let testimony = told.all;
         seconds.end(all.sums(), &told);

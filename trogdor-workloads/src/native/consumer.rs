@@ -403,12 +403,13 @@ impl<'a> Received<'a> {
         ptr::eq(self.0.rkt, other.0.rkt) && self.0.partition == other.0.partition
     }
 
-    /// Milliseconds since the epoch, by the producer's or the broker's clock.
-    pub(crate) fn timestamp_ms(self) -> Option<i64> {
+    /// Milliseconds since the epoch, and whether they are the broker's and not the producer's.
+    pub(crate) fn timestamp_ms(self) -> Option<(i64, bool)> {
         let mut kind = rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
         // SAFETY: the message is valid; the call sets the kind.
         let ms = unsafe { rd_kafka_message_timestamp(self.0, &mut kind) };
-        (kind != rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE).then_some(ms)
+        let is_brokers = kind == rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME;
+        (kind != rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE).then_some((ms, is_brokers))
     }
 
     /// The value of the last header of this name.

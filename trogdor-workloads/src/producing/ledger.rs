@@ -15,7 +15,7 @@ use rdkafka::producer::ProducerContext;
 
 use super::schedule::Schedule;
 use super::status::ProduceBenchStatus;
-use super::tally::{Figures, Page};
+use super::tally::{Figures, Page, Settled};
 use crate::clock::Stopwatch;
 use crate::generators::WindowCounts;
 use crate::kafka::tells_producer_id;
@@ -94,6 +94,8 @@ pub(super) struct Ledger {
     begun: bool,
     /// Nobody waits for answers any more: the client is told to drop what it still has.
     pub(super) given_up: bool,
+    /// Every record has an outcome by now, if only that none will come.
+    closed: bool,
     pub(super) committed: u64,
     pub(super) transactions_aborted: u64,
 }
@@ -127,6 +129,7 @@ impl Ledger {
             transaction: None,
             begun: false,
             given_up: false,
+            closed: false,
             committed: 0,
             transactions_aborted: 0,
         }
@@ -223,7 +226,7 @@ impl Ledger {
     }
 
     fn report(&mut self, slot: usize, failure: Option<Failure>, now_ns: u64) {
-        let Some(record) = self.slots.get(slot).copied() else { return };
+        let Some(record) = self.slots.get(slot).copied().filter(|_| !self.closed) else { return };
         self.free.push(slot);
         match failure {
             None => self.acknowledged(record, now_ns),
@@ -281,8 +284,9 @@ impl Ledger {
         }
     }
 
-    /// What has no outcome by now will have none.
+    /// What has no outcome by now will have none: reports that come later are not entered any more.
     pub(super) fn give_up_the_rest(&mut self) {
+        self.closed = true;
         self.unanswered += self.in_flight();
         self.lost += self.in_flight();
         self.count_doubts(GIVEN_UP, self.in_flight());
@@ -361,9 +365,24 @@ impl Ledger {
             end_ns: now_ns,
             first_due_ns: self.first_due_ns,
             in_flight_peak: std::mem::replace(&mut self.in_flight_peak, in_flight),
+            settled: self.settled(),
             figures: std::mem::replace(&mut self.figures, empty()),
         };
         Some(page)
+    }
+
+    /// What the open transaction can no longer take back.
+    fn settled(&self) -> Settled {
+        let none = Transaction::default();
+        let open = self.transaction.as_ref().unwrap_or(&none);
+        Settled {
+            handed_over: self.handed_over,
+            delivered: self.delivered - open.delivered,
+            failed: self.failed,
+            unknown: self.unknown - open.doubtful,
+            aborted: self.aborted - open.dropped,
+            bytes: self.bytes - open.bytes,
+        }
     }
 
     /// Everything that is counted. What is measured is in the pages.

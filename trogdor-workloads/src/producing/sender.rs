@@ -106,7 +106,8 @@ pub(super) fn send(mut job: Job, flag: &StopFlag, desk: Desk) -> Result<u64, Str
     let producer = BatchProducer::new(producer, job.shared_value());
     let warnings = job.warnings.clone();
     desk.stand.watch_this_thread();
-    let publisher = Publisher { desk: RefCell::new(desk), warnings, broker_side: None, due_ns: Cell::new(0) };
+    let publisher =
+        Publisher { desk: RefCell::new(desk), warnings, broker_side: None, due_ns: Cell::new(0), last: None };
     let grace = Grace::new(job.grace);
     let mut sender = Sender {
         job,
@@ -166,13 +167,15 @@ struct Publisher {
     warnings: Vec<String>,
     broker_side: Option<BrokerSide>,
     due_ns: Cell<u64>,
+    /// The book after the last outcome. What comes later takes no part in the figures.
+    last: Option<Report>,
 }
 
 impl Publisher {
     /// Reports are due when the wall clock begins a new second, so that intervals of several senders fit
     /// together. One that finds no place waits for the next.
     fn publish_if_due(&self, deliveries: &Deliveries, schedule: &Schedule, now_ns: u64) {
-        if now_ns < self.due_ns.get() {
+        if now_ns < self.due_ns.get() || self.last.is_some() {
             return;
         }
         let wall_ms = wall_ms();
@@ -184,19 +187,29 @@ impl Publisher {
         }
     }
 
+    /// All records have their outcome.
+    fn end(&mut self, deliveries: &Deliveries, schedule: &Schedule, now_ns: u64) {
+        let desk = &mut *self.desk.borrow_mut();
+        let mut report = self.report(desk, deliveries, schedule, (now_ns, wall_ms()));
+        // The kernel forgets a thread that has ended, so it is this one that asks.
+        report.testimony = desk.stand.take();
+        self.last = Some(report);
+    }
+
     /// The last report finds a place, however long it takes, unless nobody reads any more.
     fn publish_last(
-        &self,
+        &mut self,
         deliveries: &Deliveries,
         schedule: &Schedule,
         now_ns: u64,
         ended_early: Option<String>,
     ) {
+        let last = self.last.take();
         let desk = &mut *self.desk.borrow_mut();
-        let mut report = self.report(desk, deliveries, schedule, (now_ns, wall_ms()));
+        let mut report = last.unwrap_or_else(|| self.report(desk, deliveries, schedule, (now_ns, wall_ms())));
         report.sums.ended_early = ended_early;
-        // The kernel forgets a thread that has ended, so it is this one that asks.
-        report.testimony = desk.stand.take();
+        report.sums.broker_side = self.broker_side.clone();
+        report.sums.warnings = self.warnings.clone();
         report.evidence = Some(deliveries.evidence());
         // The worker may have been aborted.
         let _ = desk.reports.blocking_send(report);
@@ -248,6 +261,7 @@ impl Sender<'_> {
         };
         let ended = self.end_transaction(sent.is_ok());
         self.drain();
+        self.publisher.end(&self.deliveries, &self.job.schedule, self.watch.elapsed_ns());
         self.reconcile(&before);
         sent.and(ended)
     }
@@ -359,6 +373,8 @@ impl Sender<'_> {
         let mut blocked_since_ns = None;
         let is_paced = self.deliveries.ledger().is_paced();
         loop {
+            // In this order a thread that is held up between the two tells the due time too early, never too late.
+            let now_us = wall_us();
             let sent_ns = self.watch.elapsed_ns();
             let slot = self.deliveries.ledger().open(turn, due_ns.unwrap_or(sent_ns), sent_ns, bytes);
             let refusal = match slot {
@@ -369,7 +385,7 @@ impl Sender<'_> {
                     // Who consumes it can tell how long it took from there.
                     record.timestamp = due_ns.filter(|_| is_paced).map(|due_ns| {
                         let late_us = sent_ns.saturating_sub(due_ns) / 1000;
-                        wall_us().saturating_sub_unsigned(late_us).div_euclid(1000)
+                        now_us.saturating_sub_unsigned(late_us).div_euclid(1000)
                     });
                     match self.producer.send(record) {
                         Ok(()) => {
@@ -409,7 +425,7 @@ impl Sender<'_> {
         fatal_error(self.producer.client(), self.topics())
     }
 
-    fn publish_last(&self, sent_well: bool) {
+    fn publish_last(&mut self, sent_well: bool) {
         let wanted = self.job.messages_max;
         let early = sent_well && self.sent < wanted;
         let ended_early = early.then(|| format!("ended after {} of {wanted} messages", self.sent));

@@ -2,7 +2,7 @@
 //! the status and recorded. Quantiles and encoding cost more than a record may wait, so this is not done by
 //! the thread that sends.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -45,6 +45,17 @@ impl Figures {
     }
 }
 
+/// What is counted and only grows, since an open transaction is left out of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Settled {
+    pub(super) handed_over: u64,
+    pub(super) delivered: u64,
+    pub(super) failed: u64,
+    pub(super) unknown: u64,
+    pub(super) aborted: u64,
+    pub(super) bytes: u64,
+}
+
 /// What was measured in one stretch of time. Times are those of the sender's stopwatch.
 #[derive(Debug)]
 pub(super) struct Page {
@@ -53,6 +64,8 @@ pub(super) struct Page {
     pub(super) first_due_ns: u64,
     /// The most records that were in flight.
     pub(super) in_flight_peak: u64,
+    /// What was counted by its end.
+    pub(super) settled: Settled,
     pub(super) figures: Box<Figures>,
 }
 
@@ -94,7 +107,9 @@ pub(super) struct Tally {
     pub(super) totals: Figures,
     pub(super) intervals: VecDeque<IntervalSummary>,
     /// What was counted by the end of the last page.
-    before: ProduceBenchStatus,
+    before: Settled,
+    /// How many had failed by then, by cause.
+    causes: BTreeMap<String, u64>,
 }
 
 impl Tally {
@@ -102,7 +117,7 @@ impl Tally {
     pub(super) fn add(&mut self, wall_ms: i64, sums: &ProduceBenchStatus, page: &mut Page) -> Interval {
         const MS: u64 = 1_000_000;
         let length_ms = page.end_ns.saturating_sub(page.start_ns) / MS;
-        let before = std::mem::replace(&mut self.before, sums.clone());
+        let (now, before) = (page.settled, std::mem::replace(&mut self.before, page.settled));
         let figures = &*page.figures;
         let told = if figures.response.is_empty() { &figures.service } else { &figures.response };
         let summary = told.summary();
@@ -110,7 +125,7 @@ impl Tally {
             start_ms: page.start_ns.saturating_sub(page.first_due_ns) / MS,
             length_ms,
             delivered: told.count(),
-            failed: sums.failed.saturating_sub(before.failed),
+            failed: now.failed.saturating_sub(before.failed),
             p50_us: summary.p50_us,
             p99_us: summary.p99_us,
             max_us: summary.max_us,
@@ -119,17 +134,22 @@ impl Tally {
             self.intervals.pop_front();
         }
         let interval = Interval::new(wall_ms.saturating_sub_unsigned(length_ms), length_ms)
-            .with_count(counts::HANDED_OVER, sums.handed_over.saturating_sub(before.handed_over))
-            .with_count(counts::DELIVERED, figures.service.count())
-            .with_count(counts::FAILED, sums.failed.saturating_sub(before.failed))
-            .with_count(counts::UNKNOWN, sums.unknown.saturating_sub(before.unknown))
-            .with_count(counts::BYTES, sums.bytes_sent.saturating_sub(before.bytes_sent))
+            .with_count(counts::HANDED_OVER, now.handed_over.saturating_sub(before.handed_over))
+            .with_count(counts::DELIVERED, now.delivered.saturating_sub(before.delivered))
+            .with_count(counts::FAILED, now.failed.saturating_sub(before.failed))
+            .with_count(counts::UNKNOWN, now.unknown.saturating_sub(before.unknown))
+            .with_count(counts::ABORTED, now.aborted.saturating_sub(before.aborted))
+            .with_count(counts::BYTES, now.bytes.saturating_sub(before.bytes))
             .with_peak(IN_FLIGHT, page.in_flight_peak)
             .with_latencies(figures::SERVICE_TIME, &figures.service)
             .with_latencies(figures::RESPONSE_TIME, &figures.response)
             .with_latencies(figures::SCHEDULE_DELAY, &figures.schedule_delay);
         self.totals.add(&mut page.figures);
-        interval
+        let causes = std::mem::replace(&mut self.causes, sums.errors.clone());
+        sums.errors.iter().fold(interval, |interval, (cause, count)| {
+            let before = causes.get(cause).copied().unwrap_or(0);
+            interval.with_count(&format!("{}: {cause}", counts::FAILED), count.saturating_sub(before))
+        })
     }
 
     /// The sums with what was measured.

@@ -23,8 +23,8 @@ const TICK_NS: u64 = 10_000_000;
 pub(crate) struct Witness {
     watch: Stopwatch,
     hiccups: Hiccups,
-    /// `schedstat` of each thread whose waiting counts.
-    hot_threads: Mutex<Vec<String>>,
+    /// `schedstat` of each thread whose waiting counts, and how long it had waited when it was last seen.
+    hot_threads: Mutex<Vec<(String, Option<u64>)>>,
     last: Mutex<Look>,
 }
 
@@ -62,7 +62,7 @@ impl Witness {
     /// From now on the waiting of the calling thread counts.
     pub(crate) fn watch_this_thread(&self) {
         let path = format!("/proc/self/task/{}/schedstat", gettid());
-        self.hot_threads.lock().unwrap_or_else(PoisonError::into_inner).push(path);
+        self.hot_threads.lock().unwrap_or_else(PoisonError::into_inner).push((path, None));
     }
 
     /// What it saw since it was last asked, and the hiccups one by one. It reads a dozen small files, so it is not for every record.
@@ -78,8 +78,11 @@ impl Witness {
     fn look(&self, last: &Look) -> Look {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let cpus = Cpus::read(&read("/proc/stat"));
-        let threads = self.hot_threads.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = threads.iter().filter_map(|path| kernel::run_queue_ns(&read(path)));
+        let mut threads = self.hot_threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for (path, waited_ns) in threads.iter_mut() {
+            // One that has ended is not there any more.
+            *waited_ns = kernel::run_queue_ns(&read(path)).or(*waited_ns);
+        }
         let groups = Groups::here(&last.groups);
         let quotas = groups.quotas();
         // One that has moved to another group counts from there.
@@ -87,7 +90,7 @@ impl Witness {
         Look {
             at_ns: self.watch.elapsed_ns(),
             cpu_ns: cpu_ns(),
-            run_queue_ns: waited.reduce(|one, other| one + other),
+            run_queue_ns: threads.iter().filter_map(|(_, waited_ns)| *waited_ns).max(),
             steal_ns: cpus.and_then(|cpus| Some(cpus.steal_ticks? * TICK_NS)),
             cpus: cpus.map(|cpus| cpus.count),
             load: kernel::load(&read("/proc/loadavg")),

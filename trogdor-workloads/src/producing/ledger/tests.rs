@@ -7,6 +7,7 @@ use super::super::tally::Tally;
 use super::*;
 use crate::generators::{Arrivals, ThroughputGenerator};
 use crate::status::bounded;
+use trogdor_core::measure::{Measured, Recording, counts};
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1000 * MS;
@@ -18,18 +19,19 @@ const SLOTS: usize = 8;
 struct Book {
     ledger: Ledger,
     tally: Tally,
+    recording: Recording,
 }
 
 impl Book {
     fn new(schedule: &Schedule) -> Book {
         let mut ledger = Ledger::new(schedule, SLOTS);
         ledger.begin(0);
-        Book { ledger, tally: Tally::default() }
+        Book { ledger, tally: Tally::default(), recording: Recording::default() }
     }
 
     fn end_interval(&mut self, now_ns: u64) {
         if let Some(mut page) = self.ledger.end_page(now_ns, Box::default) {
-            self.tally.add(0, &self.ledger.sums(), &mut page);
+            self.recording.push(self.tally.add(0, &self.ledger.sums(), &mut page));
         }
     }
 
@@ -543,4 +545,46 @@ fn flushes_are_counted_with_their_times() {
     book.flushed(5 * MS);
     let times = book.snapshot().flush_time;
     assert_eq!((times.count, times.mean_us), (2, 4_000.0));
+}
+
+#[test]
+fn intervals_add_up_to_the_book_whatever_becomes_of_transactions() {
+    for end in [Ledger::transaction_committed, Ledger::transaction_aborted, Ledger::transaction_unknown] {
+        let mut book = paced();
+        deliver(&mut book, 0, 0, MS);
+        book.refused("too large");
+        book.transaction_begun();
+        deliver(&mut book, 0, 0, MS);
+        book.end_interval(SECOND);
+        hand_over(&mut book, 0, 0);
+        let (dropped, unanswered) = (hand_over(&mut book, 0, 0), hand_over(&mut book, 0, 0));
+        book.report(dropped, lost(Code::PurgeQueue), MS);
+        book.report(unanswered, doubtful(Code::MessageTimedOut), MS);
+        book.end_interval(2 * SECOND);
+        end(&mut book.ledger);
+        book.give_up_the_rest();
+        book.end_interval(3 * SECOND);
+        let measured = Measured::of([&book.recording]).unwrap();
+        let names =
+            [counts::HANDED_OVER, counts::DELIVERED, counts::FAILED, counts::UNKNOWN, counts::ABORTED];
+        let [handed_over, outcomes @ ..] = names.map(|name| measured.count(name));
+        let status = book.status();
+        let told = [status.total_sent, status.failed, status.unknown, status.messages_aborted];
+        assert_eq!((handed_over, outcomes), (status.handed_over, told));
+        assert_eq!(handed_over, outcomes.iter().sum::<u64>());
+        assert_eq!(
+            (measured.count(counts::BYTES), measured.count("failed: too large")),
+            (status.bytes_sent, 1)
+        );
+    }
+}
+
+#[test]
+fn a_report_that_comes_after_the_end_is_not_entered() {
+    let mut book = paced();
+    let slot = hand_over(&mut book, 0, 0);
+    book.give_up_the_rest();
+    book.report(slot, None, MS);
+    book.report(slot, doubtful(Code::PurgeInflight), MS);
+    assert_eq!(sums(&book.status()), [1, 0, 0, 1, 0, 0]);
 }

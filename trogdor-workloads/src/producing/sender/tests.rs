@@ -285,6 +285,8 @@ fn brokers_that_tell_no_ends_hold_nothing_up_for_long() {
 #[test]
 fn a_stop_whose_grace_is_over_asks_nobody() {
     let broker = broker();
+    // Something is always in flight.
+    broker.broker_round_trip_time(1, Duration::from_millis(60)).unwrap();
     let job = Job {
         schedule: Schedule::Pace(Pace::PerSecond(100)),
         grace: Duration::from_millis(100),

@@ -148,6 +148,7 @@ fn with_sender<T>(
             warnings: Vec::new(),
             broker_side: None,
             due_ns: Cell::new(0),
+            last: None,
         },
         sent: 0,
         start_ns: 0,
