@@ -20,9 +20,10 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use trogdor_core::json::{Field, Kind, Object};
+use trogdor_core::measure::Recorder;
 use trogdor_core::{
-    DURATION_MS, FixedNodes, NodeName, START_MS, Schedule, StatusSlot, TaskClass, TaskController, TaskId,
-    TaskSpec, Worker, WorkerContext, WorkerResult,
+    Clock, DURATION_MS, FixedNodes, NodeName, START_MS, Schedule, StatusSlot, TaskClass, TaskController,
+    TaskId, TaskSpec, Worker, WorkerContext, WorkerResult,
 };
 
 pub use status::{RangesStatus, RoundTripStatus};
@@ -307,6 +308,8 @@ struct Teller {
     warnings: Vec<String>,
     troubles: Troubles,
     stand: Arc<Stand>,
+    clock: Arc<dyn Clock>,
+    recorder: Recorder,
 }
 
 impl RoundTrip {
@@ -336,6 +339,8 @@ impl RoundTrip {
             is_idempotent: sender::is_idempotent(&for_producer),
             troubles: troubles.clone(),
             stand: stand.clone(),
+            clock: ctx.clock.clone(),
+            recorder: ctx.recorder.clone(),
             warnings: crate::status::bounded(warnings),
         };
         let receiver = receiver::Job {
@@ -373,20 +378,21 @@ impl RoundTrip {
         let both = run_both(reader, receiver, sender, ready, &book, &flag);
         let mut both = std::pin::pin!(both);
         ctx.recorder.fact("host", HostFacts::read());
+        let mut noted = None;
         let mut seconds = Seconds::of(ctx);
         let mut ticks = seconds.ticks();
         let mut is_stopping = false;
         let result = loop {
             tokio::select! {
                 result = &mut both => break result,
-                _ = ticks.tick() => drop(teller.tell(None, &mut seconds)),
+                _ = ticks.tick() => drop(teller.tell(None, &mut seconds, &mut noted)),
                 reason = ctx.stop.stopped(), if !is_stopping => {
                     is_stopping = true;
                     flag.stop_for(reason);
                 }
             }
         };
-        let status = teller.tell(Some(&result), &mut seconds);
+        let status = teller.tell(Some(&result), &mut seconds, &mut noted);
         let verdict = status.verdict(teller.is_idempotent);
         let verdict = match status.failed + status.unknown + status.not_yet_received {
             0 => verdict,
@@ -432,10 +438,16 @@ async fn run_both(
 
 impl Teller {
     /// Publishes a status; the last one is given how the run ended.
-    fn tell(&self, end: Option<&Result<(), String>>, seconds: &mut Seconds) -> RoundTripStatus {
+    fn tell(
+        &self,
+        end: Option<&Result<(), String>>,
+        seconds: &mut Seconds,
+        noted: &mut Option<String>,
+    ) -> RoundTripStatus {
         let mut status = self.book.status();
         let told = self.stand.take().unwrap_or_default();
-        let testimony = told.all;
+        let mut testimony = told.all;
+        self.book.sent().slots.testify(status.response_time.is_some(), &mut testimony);
         seconds.end(self.book.sums(&status, end.is_some()), &told);
         status.testimony = Some(testimony);
         status.verdict = end.map(|_| {
@@ -452,6 +464,11 @@ impl Teller {
         let sent = status.total_unique_sent;
         let early = self.messages_max.filter(|max| sent < *max && matches!(end, Some(Ok(()))));
         status.ended_early = early.map(|max| format!("ended after {sent} of {max} messages"));
+        if status.last_trouble != *noted {
+            noted.clone_from(&status.last_trouble);
+            let at_ms = self.clock.now().wall_ms;
+            noted.iter().for_each(|text| self.recorder.note(at_ms, "trouble", text.clone()));
+        }
         self.slot.set(&status);
         status
     }

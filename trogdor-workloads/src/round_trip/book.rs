@@ -12,6 +12,7 @@ use super::status::{RangesStatus, RoundTripStatus};
 use crate::seconds::Sums;
 use crate::share::ShareFigures;
 use crate::status::count_cause;
+use crate::testimony::Slots;
 use trogdor_core::measure::{Latencies, counts, figures};
 
 /// Missing records that are told one by one; further ones are counted.
@@ -45,6 +46,21 @@ pub(super) struct Sent {
     /// then even an idempotent one may send them twice, and late.
     doubtful: Findings,
     unknown: Findings,
+    /// Which records came too late for their time.
+    pub(super) slots: Slots,
+    /// Of records that are due at times of their own.
+    pub(super) times: Times,
+}
+
+/// How long records took on the sender's side.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Times {
+    /// From due time to acknowledgement.
+    pub(super) response: Latencies,
+    /// From the last hand-over to acknowledgement.
+    pub(super) service: Latencies,
+    /// From due time to the first hand-over.
+    pub(super) delay: Latencies,
 }
 
 /// The receiver's side.
@@ -203,6 +219,7 @@ impl Book {
 
     /// What intervals are made of. What nobody knows the fate of may still come back before the end.
     pub(super) fn sums(&self, status: &RoundTripStatus, is_over: bool) -> Sums {
+        let times = self.sent().times.clone();
         Sums {
             counts: vec![
                 (counts::HANDED_OVER, status.total_unique_sent),
@@ -211,7 +228,12 @@ impl Book {
                 (counts::FAILED, status.failed),
                 (counts::UNKNOWN, if is_over { status.unknown } else { 0 }),
             ],
-            latencies: vec![(figures::END_TO_END, self.received().end_to_end.clone())],
+            latencies: vec![
+                (figures::END_TO_END, self.received().end_to_end.clone()),
+                (figures::RESPONSE_TIME, times.response),
+                (figures::SERVICE_TIME, times.service),
+                (figures::SCHEDULE_DELAY, times.delay),
+            ],
         }
     }
 
@@ -224,6 +246,8 @@ impl Book {
         };
         let (duplicates_of_resent, duplicates) = received.duplicates.split(&sent.doubtful);
         let (_, out_of_order) = received.out_of_order.split(&sent.doubtful);
+        let unknown = self.unknown(&sent, &received);
+        let (response, delay) = (&sent.times.response, &sent.times.delay);
         let elapsed_ns = received.last_ns.saturating_sub(sent.first_due_ns);
         let rate = |ns: u64| (received.verified as f64 / (ns as f64 / 1e9) * 10.0).round() / 10.0;
         RoundTripStatus {
@@ -232,7 +256,10 @@ impl Book {
             acknowledged: sent.acknowledged,
             failed: sent.failed.count(),
             errors: sent.causes.clone(),
-            unknown: self.unknown(&sent, &received),
+            unknown,
+            received_unanswered: sent.unknown.count() - unknown,
+            in_flight: (sent.handed_out)
+                .saturating_sub(sent.acknowledged + sent.failed.count() + sent.unknown.count()),
             resent: sent.resends,
             not_yet_received,
             lost,
@@ -246,6 +273,9 @@ impl Book {
             elapsed_ms: elapsed_ns / 1_000_000,
             messages_per_sec: if elapsed_ns == 0 { 0.0 } else { rate(elapsed_ns) },
             end_to_end: received.end_to_end.summary(),
+            response_time: (!response.is_empty()).then(|| response.summary()),
+            service_time: (!response.is_empty()).then(|| sent.times.service.summary()),
+            schedule_delay: (!delay.is_empty()).then(|| delay.summary()),
             verdict: None,
             testimony: None,
             ended_early: None,
@@ -364,6 +394,27 @@ mod tests {
         receive(&book, [0, 1, 3]);
         let status = book.status();
         assert_eq!((status.unknown, status.errors["timed out"]), (1, 2));
+    }
+
+    #[test]
+    fn every_record_that_was_handed_out_is_in_one_place() {
+        let book = Book::new(2);
+        let mut side = book.sent();
+        side.handed_out = 9;
+        (0..4).for_each(|index| book.acknowledge(&mut side, index).unwrap());
+        side.fail(4, "refused");
+        [5, 6, 7].into_iter().for_each(|index| side.lose_sight_of(index, "timed out"));
+        drop(side);
+        receive(&book, [0, 6]);
+        let status = book.status();
+        let places = [
+            status.acknowledged,
+            status.failed,
+            status.unknown,
+            status.received_unanswered,
+            status.in_flight,
+        ];
+        assert_eq!((places, status.total_unique_sent), ([4, 1, 2, 1, 1], 9));
     }
 
     #[test]

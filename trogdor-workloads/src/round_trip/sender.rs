@@ -74,8 +74,18 @@ pub(super) fn send(job: Job, flag: &StopFlag) -> Result<(), String> {
     let topics = topics.collect::<Result<_, _>>()?;
     let free = (0..IN_FLIGHT_MAX).rev().collect();
     let slots = vec![Attempt::default(); IN_FLIGHT_MAX];
-    let mut sender =
-        Sender { job, flag, producer, topics, slots, free, again: VecDeque::new(), start_ns: 0, next: 0 };
+    let mut sender = Sender {
+        job,
+        flag,
+        producer,
+        topics,
+        slots,
+        free,
+        again: VecDeque::new(),
+        start_ns: 0,
+        next: 0,
+        is_full: false,
+    };
     let result = sender.run();
     sender.drain();
     result
@@ -86,6 +96,8 @@ pub(super) fn send(job: Job, flag: &StopFlag) -> Result<(), String> {
 struct Attempt {
     index: u64,
     due_ns: u64,
+    /// When it was handed over last.
+    sent_ns: u64,
     /// How often it was sent before.
     attempts: u32,
     /// Whether it may be in the log from one of those times.
@@ -106,6 +118,8 @@ struct Sender<'a> {
     start_ns: u64,
     /// The next new index.
     next: u64,
+    /// The client had no room for the last record.
+    is_full: bool,
 }
 
 impl Sender<'_> {
@@ -123,6 +137,11 @@ impl Sender<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether records are due at times of their own.
+    fn is_paced(&self) -> bool {
+        self.job.pace.due_ns(0).is_some()
     }
 
     fn is_done(&self) -> bool {
@@ -187,6 +206,10 @@ impl Sender<'_> {
             return None;
         }
         let attempt = Attempt { index: self.next, due_ns, ..Attempt::default() };
+        if self.is_paced() {
+            sent.times.delay.record_ns(now_ns - due_ns);
+            sent.slots.handed_over(now_ns - due_ns);
+        }
         self.next += 1;
         sent.handed_out = self.next;
         Some(attempt)
@@ -211,7 +234,7 @@ impl Sender<'_> {
             self.producer.send_with_header(self.topics[lane_number], partition, &record, (HEADER, &mark));
         match taken {
             Ok(()) => {
-                self.slots[slot] = attempt;
+                self.slots[slot] = Attempt { sent_ns: now_ns, ..attempt };
                 if attempt.attempts > 0 {
                     sent.resend(index);
                 }
@@ -219,6 +242,7 @@ impl Sender<'_> {
             }
             Err(RDKafkaErrorCode::QueueFull) => {
                 self.free.push(slot);
+                self.is_full = true;
                 self.again.push_front(attempt);
                 Ok(false)
             }
@@ -253,11 +277,12 @@ impl Sender<'_> {
     fn wait(&mut self) -> Result<(), String> {
         const MS: u64 = 1_000_000;
         let now_ns = self.job.watch.elapsed_ns();
+        let is_full = std::mem::take(&mut self.is_full) || self.free.is_empty();
         let due_ns = match self.job.pace.due_ns(self.next) {
             Some(due_ns) if !self.free.is_empty() && !self.is_all_handed_out() => self.start_ns + due_ns,
             _ => now_ns + LONGEST_WAIT_NS,
         };
-        match due_ns.saturating_sub(now_ns).min(LONGEST_WAIT_NS) {
+        let waited = match due_ns.saturating_sub(now_ns).min(LONGEST_WAIT_NS) {
             // The client's own wait has a resolution of milliseconds and may be late by one.
             wait_ns if wait_ns > 2 * MS => self.serve(Duration::from_millis((wait_ns - MS) / MS)),
             wait_ns => {
@@ -265,7 +290,12 @@ impl Sender<'_> {
                 sleep(Duration::from_nanos(wait_ns));
                 Ok(())
             }
+        };
+        if is_full {
+            let waited_ns = self.job.watch.elapsed_ns() - now_ns;
+            self.job.book.sent().slots.queue_was_full(waited_ns);
         }
+        waited
     }
 
     /// Enters delivery reports: a report is about all records of a request to a partition.
@@ -273,13 +303,21 @@ impl Sender<'_> {
         let Sender { producer, slots, free, job, .. } = self;
         let mut failed = Vec::new();
         let mut result = Ok(());
+        let is_paced = job.pace.due_ns(0).is_some();
         producer.serve(wait, |reports| {
+            let now_ns = job.watch.elapsed_ns();
             let mut sent = job.book.sent();
             for (slot, error) in reports {
                 let Some(attempt) = slots.get(slot).copied() else { continue };
                 free.push(slot);
                 match error {
-                    None => result = result.and(job.book.acknowledge(&mut sent, attempt.index)),
+                    None => {
+                        result = result.and(job.book.acknowledge(&mut sent, attempt.index));
+                        if is_paced {
+                            sent.times.response.record_ns(now_ns.saturating_sub(attempt.due_ns));
+                            sent.times.service.record_ns(now_ns.saturating_sub(attempt.sent_ns));
+                        }
+                    }
                     Some(failure) => failed.push((attempt, failure)),
                 }
             }

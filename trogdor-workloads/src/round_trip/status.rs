@@ -29,6 +29,11 @@ pub struct RoundTripStatus {
     pub errors: BTreeMap<String, u64>,
     /// Records that were sent, neither acknowledged nor refused, and did not come back either.
     pub unknown: u64,
+    /// Records that nobody answered for, and that came back.
+    pub received_unanswered: u64,
+    /// Records that were handed out and have no outcome yet. Handed out = acknowledged + failed + unknown + received
+    /// unanswered + in flight, at every moment.
+    pub in_flight: u64,
     /// How often a record was sent again.
     pub resent: u64,
     /// Records that were acknowledged and have not been received so far.
@@ -55,6 +60,15 @@ pub struct RoundTripStatus {
     pub messages_per_sec: f64,
     /// From a record's due time to its receipt, by one clock; at full rate from its hand-over.
     pub end_to_end: LatencySummary,
+    /// From due time to acknowledgement; absent at full rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_time: Option<LatencySummary>,
+    /// From the last hand-over to acknowledgement; absent at full rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_time: Option<LatencySummary>,
+    /// From due time to hand-over; absent at full rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule_delay: Option<LatencySummary>,
     /// What only a member of a share group counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub share: Option<ShareFigures>,
