@@ -21,6 +21,7 @@ mod interop_faults;
 mod measurements;
 mod process_faults;
 mod produce_bench;
+mod report;
 mod rest;
 mod results;
 mod round_trip;

@@ -41,6 +41,10 @@ enum Command {
     Client(cli::ClientArgs),
     /// Talk to an agent
     AgentClient(cli::AgentClientArgs),
+    /// Make one HTML page of a result bundle
+    Report(cli::ReportArgs),
+    /// Compare two result bundles: is B worse than A?
+    Compare(cli::CompareArgs),
     /// Check and explain specs
     Spec(cli::SpecArgs),
     /// Show what a fault would do, what is in force on this machine, and heal it
@@ -132,6 +136,8 @@ async fn dispatch(command: Command, catalog: Catalog, out: &mut Standard) -> Exi
             };
             ExitCode::from(cli::agent_client(args, &catalog, &connect, out).await)
         }
+        Command::Report(args) => ExitCode::from(cli::report(&args, out)),
+        Command::Compare(args) => ExitCode::from(cli::compare(&args, out)),
         Command::Spec(args) => ExitCode::from(cli::spec(args, &catalog, out)),
         Command::Fault(args) => ExitCode::from(cli::fault(&args, &catalog, out)),
         Command::Init(args) => ExitCode::from(cli::init(&args, out)),

@@ -7,6 +7,7 @@ mod agent_client;
 mod answer;
 mod arguments;
 mod client;
+mod compare;
 mod fault;
 pub mod format;
 mod init;
@@ -14,6 +15,7 @@ mod nodes;
 mod out;
 mod outcome;
 mod peer;
+mod report;
 mod result;
 mod slo_argument;
 mod spec;
@@ -23,10 +25,12 @@ mod wait;
 
 pub use agent_client::{AgentClientArgs, agent_client};
 pub use client::{ClientArgs, client};
+pub use compare::{CompareArgs, compare};
 pub use fault::{FaultArgs, fault};
 pub use init::{InitArgs, PLATFORM_FILE, init};
 pub use out::{Captured, Out, Standard};
 pub use outcome::{COUNTS, Verdict, outcome, statuses, verdict, worst};
+pub use report::{ReportArgs, report};
 pub use slo_argument::{SloArgs, Slos};
 pub use spec::{SpecArgs, spec};
 pub use spec_argument::{read_spec_argument, spec_source};
@@ -38,9 +42,9 @@ pub const FINE: u8 = 0;
 pub const FAILED: u8 = 1;
 /// Bad input or usage, from commands of our own.
 pub const BAD_INPUT: u8 = 2;
-/// A figure is not what it was wanted to be.
+/// A figure is not what it was wanted to be, or worse than it may be.
 pub const MISSED: u8 = 3;
-/// A task ended before it had done all it should, or its figures are not what they seem.
+/// A task ended before it had done all it should, or its figures carry no conclusion.
 pub const INCOMPLETE: u8 = 4;
 /// Something took longer than it was allowed to.
 pub const TIMED_OUT: u8 = 124;
