@@ -3,7 +3,7 @@
 // bands, notices in front of it as vertical lines.
 
 const AXIS_WIDTH = 78;
-const RIGHT_EDGE = 16;
+const RIGHT_EDGE = 30;
 const DASHES = { p50: [], p99: [7, 4], max: [2, 3] };
 
 /** The value of a colour of the style sheet. */

@@ -108,7 +108,7 @@ function writeHead(data, box) {
     ["tasks", distinct(data.tasks.map((task) => shortClass(task.class))).join(", ")],
     ["broker", distinct(data.tasks.map((task) => task.broker)).join("; ")],
     ["started", moment(data.axis.originMs)],
-    ["duration", clock(span) + " (minutes:seconds)"],
+    ["duration", clock(span) + (span < 3600 ? " (minutes:seconds)" : " (hours:minutes:seconds)")],
     ["faults", data.faults.map((fault) => shortClass(fault.class) + " (" + fault.id + ")").join(", ")],
     ["warm-up", data.warmUpS ? data.warmUpS + " s at the start of each worker are not in the tables" : ""],
     ["trogdor", data.trogdor], ["agents", versions.filter((text) => !text.endsWith(": ")).join("; ")],
@@ -162,7 +162,7 @@ function writeFigures(data, box) {
 function writeEvents(data, box) {
   if (data.faults.length) {
     const at = (seconds, otherwise) => (seconds === undefined ? otherwise : clock(seconds, 1));
-    box.append(make("h2", {}, "Faults"), table("Times count from the left end of the charts, minutes:seconds.", [
+    box.append(make("h2", {}, "Faults"), table("Times count from the left end of the charts, which is 0:00.", [
       ["fault", "", (row) => row.id], ["class", "", (row) => shortClass(row.class)],
       ["from", "", (row) => at(row.fromS, "did not start"), true],
       ["to", "", (row) => (row.fromS === undefined ? "" : at(row.toS, "has not ended")), true],
