@@ -8,7 +8,7 @@ use trogdor_core::measure::figures;
 
 use super::answer::Answer;
 use super::out::Out;
-use super::report::time;
+use super::slo_argument::time;
 use super::{BAD_INPUT, FINE, INCOMPLETE, MISSED};
 use crate::results::Bundle;
 use crate::results::compare::{Comparison, Options, Row, RowVerdict, compare as compare_bundles};

@@ -1,14 +1,13 @@
 //! `trogdor report`: one HTML page of a bundle. It overwrites nothing.
 
-use std::fs::File;
-use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::BAD_INPUT;
 use super::answer::Answer;
 use super::out::Out;
-use crate::results::{self, Bundle};
+use super::outcome::worst;
+use super::slo_argument::{SloArgs, Slos};
+use crate::results::{self, Bundle, write_new};
 
 /// The name of the page if none is given.
 const FILE_NAME: &str = "report.html";
@@ -23,49 +22,31 @@ pub struct ReportArgs {
     /// The page to write [default: report.html beside the bundle]
     #[arg(long, value_name = "FILE.html")]
     out: Option<PathBuf>,
-    /// Leave this out of the tables at the start of each worker, as in 5s
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = time)]
-    warm_up: Duration,
+    #[command(flatten)]
+    slo: SloArgs,
 }
 
-/// Runs `trogdor report` and gives its exit code.
+/// Runs `trogdor report` and gives its exit code: 0 if the page was written and no SLO is missed.
 pub fn report(args: &ReportArgs, out: &mut dyn Out) -> u8 {
-    let place = args.out.clone().unwrap_or_else(|| beside(&args.bundle));
-    let answer = match page(args).and_then(|page| write(&place, &page)) {
-        Ok(()) => Answer::fine(format!("Wrote {}.\n", place.display())),
-        Err(problem) => Answer::failed(BAD_INPUT, [problem]),
-    };
+    let answer = page(args).unwrap_or_else(|problems| Answer::failed(BAD_INPUT, problems));
     answer.print("trogdor report", BAD_INPUT, out)
 }
 
-fn page(args: &ReportArgs) -> Result<String, String> {
-    let bundle = Bundle::read(&args.bundle).map_err(|error| error.to_string())?;
-    results::report(&bundle, args.warm_up).map_err(|error| format!("{}: {error}", args.bundle.display()))
+fn page(args: &ReportArgs) -> Result<Answer, Vec<String>> {
+    let place = args.out.clone().unwrap_or_else(|| beside(&args.bundle));
+    let bundle = Bundle::read(&args.bundle).map_err(|error| vec![error.to_string()])?;
+    let slos = args.slo.read(bundle.tasks.keys())?;
+    let page = results::report(&bundle, slos.warm_up)
+        .map_err(|error| vec![format!("{}: {error}", args.bundle.display())])?;
+    write_new(&place, page.as_bytes()).map_err(|error| vec![error.to_string()])?;
+    let outcomes = slos.evaluate(&bundle);
+    let lines = outcomes.iter().map(|outcome| format!("{}\n", outcome.line()));
+    let text = format!("Wrote {}.\n{}", place.display(), lines.collect::<String>());
+    Ok(Answer { code: worst(Slos::codes(&outcomes)), ..Answer::fine(text) })
 }
 
 fn beside(bundle: &Path) -> PathBuf {
     if bundle.is_dir() { bundle.join(FILE_NAME) } else { bundle.with_file_name(FILE_NAME) }
-}
-
-fn write(place: &Path, page: &str) -> Result<(), String> {
-    let told = |error: io::Error| match error.kind() {
-        ErrorKind::AlreadyExists => {
-            format!("{} exists; nothing is overwritten, --out names another place", place.display())
-        }
-        _ => format!("cannot write {}: {error}", place.display()),
-    };
-    let mut file = File::create_new(place).map_err(told)?;
-    file.write_all(page.as_bytes()).map_err(|error| {
-        // What is there is ours, and no page.
-        let _ = std::fs::remove_file(place);
-        told(error)
-    })
-}
-
-/// A time with its unit.
-pub(super) fn time(text: &str) -> Result<Duration, String> {
-    let time = text.parse::<jiff::SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
-    time.ok_or_else(|| "expected a time with its unit, as in 5s or 1m".to_owned())
 }
 
 #[cfg(test)]
@@ -85,7 +66,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let bundle = Bundle::new([].into(), NodesResponse::default(), 3).write(folder.path()).unwrap();
         let args =
-            |bundle: &Path| ReportArgs { bundle: bundle.to_owned(), out: None, warm_up: Duration::ZERO };
+            |bundle: &Path| ReportArgs { bundle: bundle.to_owned(), out: None, slo: SloArgs::default() };
         let page = folder.path().join(FILE_NAME);
         let (code, out) = told(args(&bundle));
         assert_eq!((code, out.stdout), (FINE, format!("Wrote {}.\n", page.display())));
@@ -102,20 +83,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let bundle = folder.path().join("cut.json");
         std::fs::write(&bundle, "{\"format\":\"trogdor-bundle\",\"ver").unwrap();
-        let (code, out) = told(ReportArgs { bundle, out: None, warm_up: Duration::ZERO });
+        let (code, out) = told(ReportArgs { bundle, out: None, slo: SloArgs::default() });
         assert_eq!((code, out.stderr.lines().count()), (BAD_INPUT, 1));
         assert!(out.stderr.contains("cut.json is not a whole bundle"), "{out:?}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_time_has_a_unit_and_is_not_negative() {
-        let rows = [("5s", 5000), ("1m 30s", 90_000), ("250ms", 250), ("0s", 0)];
-        for (text, ms) in rows {
-            assert_eq!(time(text), Ok(Duration::from_millis(ms)), "{text}");
-        }
-        for text in ["", "5", "-5s", "soon"] {
-            assert!(time(text).is_err(), "{text}");
-        }
     }
 }

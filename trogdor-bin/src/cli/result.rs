@@ -16,7 +16,7 @@ use super::outcome::{outcome_so_far, statuses, verdict, worst};
 use super::peer::Peer;
 use super::slo_argument::{SloArgs, Slos};
 use crate::results::slo::{Outcome, throughput};
-use crate::results::{Bundle, BundleError, check_free};
+use crate::results::{Bundle, BundleError, EndToEnd, check_free};
 
 /// What of which tasks is asked for.
 #[derive(Debug, Clone, clap::Args)]
@@ -43,6 +43,9 @@ struct Figures {
     /// Over which time, from the first recorded interval to the last.
     duration_ms: u64,
     latencies: BTreeMap<String, LatencySummary>,
+    /// Times between nodes as the clocks of all of them allow to tell them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_to_end: Option<EndToEnd>,
     counts: BTreeMap<String, u64>,
     /// Records per second, where there are some.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,6 +108,7 @@ impl Figures {
             verdicts: verdicts.collect(),
             tasks: tasks.map(|(id, state)| (id.clone(), state.name())).collect(),
             duration_ms: measured.duration().as_millis() as u64,
+            end_to_end: EndToEnd::of(bundle, &measured),
             latencies: measured.names().map(summary).collect(),
             counts: measured.counts().map(|(name, count)| (name.to_owned(), count)).collect(),
             throughput_per_sec: throughput(&measured),
@@ -126,6 +130,9 @@ impl Figures {
         match self.latencies.is_empty() {
             true => text += "No times were recorded.\n",
             false => text += &table(&rows),
+        }
+        if let Some(end_to_end) = &self.end_to_end {
+            text += &format!("{}\n", end_to_end.line());
         }
         let counts: Vec<_> = self.counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
         if !counts.is_empty() {

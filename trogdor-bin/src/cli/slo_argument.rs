@@ -80,7 +80,7 @@ impl TypedValueParser for SloText {
 }
 
 /// A number with a unit, as in an SLO.
-fn time(text: &str) -> Result<Duration, String> {
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     let expected = || "expected a number with ms, s or m, as in 5s".to_owned();
     let at = text.find(|letter: char| letter.is_ascii_alphabetic()).ok_or_else(expected)?;
     let (number, unit) = text.split_at(at);

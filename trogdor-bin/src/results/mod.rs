@@ -3,6 +3,7 @@
 
 mod bundle;
 pub mod compare;
+mod end_to_end;
 pub mod junit;
 mod place;
 mod report;
@@ -11,5 +12,6 @@ mod sparse;
 mod verdicts;
 
 pub use bundle::{Bundle, BundleError, BundledTask};
+pub use end_to_end::EndToEnd;
 pub use place::{PlaceError, check_free, write_new};
 pub use report::report;

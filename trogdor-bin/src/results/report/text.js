@@ -156,6 +156,7 @@ function writeFigures(data, box) {
     ["figure", "", (row) => words(row.figure)], ["count", "", (row) => number(row.count), true],
     time("p50", "p50Ms"), time("p90", "p90Ms"), time("p99", "p99Ms"), time("p99.9", "p999Ms"), time("max", "maxMs")],
   data.times, isAll));
+  if (data.endToEnd) box.append(make("p", { class: "soft" }, data.endToEnd + "."));
 }
 
 /** Faults and notices as lists, with their times on the axis of the charts. */

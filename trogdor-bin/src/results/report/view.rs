@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use trogdor_core::measure::{NotAHistogram, figures};
+use trogdor_core::measure::{Measured, NotAHistogram, figures};
 use trogdor_core::{NodeName, TaskId, TaskState};
 
 use super::figures::{Tables, has_intervals, milliseconds};
 use super::heat::Scale;
 use super::timeline::{Lines, Timeline};
+use crate::results::EndToEnd;
 use crate::results::verdicts::{Verdict, verdicts};
 use crate::results::{Bundle, BundledTask};
 
@@ -31,6 +32,9 @@ pub(super) struct View {
     faults: Vec<FaultView>,
     #[serde(flatten)]
     tables: Tables,
+    /// End-to-end times as the clocks of all nodes allow to tell them, in a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_to_end: Option<String>,
     /// The histograms there are, the most telling first.
     figures: Vec<String>,
     /// The rows of the heat map by histogram: where they begin and end, milliseconds.
@@ -116,12 +120,15 @@ impl View {
         let notices = notices(bundle, &axis);
         let not_kept = bundle.tasks.values().flat_map(|task| task.recordings.values());
         let not_kept: u64 = not_kept.map(|recording| recording.notices_not_kept).sum();
+        let recordings = bundle.workloads().flat_map(|(_, task)| task.recordings.values());
+        let measured = Measured::after(warm_up, recordings)?;
         Ok(View {
             axis,
             created_ms: bundle.created_ms,
             trogdor: bundle.trogdor.clone(),
             warm_up_s: warm_up.as_secs_f64(),
             tables: Tables::of(bundle, warm_up)?,
+            end_to_end: EndToEnd::of(bundle, &measured).map(|found| found.line()),
             figures: figures_of(&scales),
             edges_ms: scales.iter().map(|(name, scale)| (name.clone(), scale.edges_ms())).collect(),
             tasks: lines

@@ -6,11 +6,12 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 use trogdor_core::TaskId;
-use trogdor_core::measure::{Measured, NotAHistogram, Recording, counts, figures};
+use trogdor_core::measure::{Measured, NotAHistogram, figures};
 
 use super::figure::{Counted, DELIVERED, FAILED, RECEIVED, Source, Statistic, UNKNOWN};
 use super::{Operator, Slo};
 use crate::cli::statuses;
+use crate::results::end_to_end;
 use crate::results::{Bundle, BundledTask};
 
 /// What became of an SLO.
@@ -148,20 +149,13 @@ impl Scope<'_> {
     /// The clocks of the nodes are not known well enough.
     fn end_to_end_us(&self, told_us: f64, operator: Operator) -> Result<f64, String> {
         let told = Duration::from_nanos((told_us * 1000.0).round() as u64);
-        let all = || self.bundle.workloads().flat_map(|(_, task)| task.recordings.values());
-        let measured_it = |recording: &&Recording| {
-            recording.intervals.iter().any(|interval| interval.latencies.contains_key(figures::END_TO_END))
+        let recordings = self.tasks.iter().flat_map(|task| task.recordings.values());
+        let (low, high) = end_to_end::bounds(self.bundle, recordings, told)?.unwrap_or((told, told));
+        let worse = match operator {
+            Operator::Less | Operator::LessOrEqual => high,
+            Operator::Greater | Operator::GreaterOrEqual => low,
         };
-        let mut worst: Option<Duration> = None;
-        for recording in self.tasks.iter().flat_map(|task| task.recordings.values()).filter(measured_it) {
-            let producers = all().filter(|recording| recording.has_counted(counts::HANDED_OVER));
-            let (low, high) = recording.end_to_end_bounds(producers, told)?;
-            worst = Some(match operator {
-                Operator::Less | Operator::LessOrEqual => worst.map_or(high, |worst| worst.max(high)),
-                Operator::Greater | Operator::GreaterOrEqual => worst.map_or(low, |worst| worst.min(low)),
-            });
-        }
-        Ok(worst.unwrap_or(told).as_nanos() as f64 / 1000.0)
+        Ok(worse.as_nanos() as f64 / 1000.0)
     }
 
     /// A count of the whole run is what the tasks tell; their books are complete to the last record.
