@@ -135,17 +135,16 @@ fn text(args: &CompareArgs, comparison: &Comparison) -> String {
             text += &format!("{} cannot be told: {}\n", row.name, why.join("; "));
         }
     }
-    let tolerated = match comparison.tolerance {
-        0.0 => String::new(),
-        part => format!(" ({:.1} % is tolerated)", part * 100.0),
+    let is_tolerated = comparison.verdict == RowVerdict::NoneShown
+        && comparison.rows.iter().any(|row| row.verdict == RowVerdict::Worse);
+    let verdict = match is_tolerated {
+        true => format!("worse by no more than the tolerated {:.1} %", comparison.tolerance * 100.0),
+        false => words(comparison.verdict).to_owned(),
     };
     text + &format!(
-        "Verdict: {}{tolerated}. {} draws of blocks of {} intervals, seed {}. The intervals tell how these two runs \
+        "Verdict: {verdict}. {} draws of blocks of {} intervals, seed {}. The intervals tell how these two runs \
          scatter within themselves, not how a third would differ.\n",
-        words(comparison.verdict),
-        comparison.resamples,
-        comparison.block,
-        comparison.seed
+        comparison.resamples, comparison.block, comparison.seed
     )
 }
 
@@ -191,4 +190,47 @@ fn tolerance(text: &str) -> Result<f64, String> {
     let number = text.trim().trim_end_matches('%').parse::<f64>().ok();
     let number = number.filter(|number| *number >= 0.0 && number.is_finite());
     number.map(|number| number / 100.0).ok_or_else(|| "expected a percentage, as in 5%".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::Captured;
+    use crate::results::compare::tests::{bundle_of, recording};
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: CompareArgs,
+    }
+
+    #[test]
+    fn the_exit_code_and_the_last_line_say_what_follows() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |name: &str, us: u64, seconds: usize| {
+            let bundle = bundle_of([("a", recording(0, &vec![vec![us; 50]; seconds]))]);
+            bundle.write(&folder.path().join(name)).unwrap().display().to_string()
+        };
+        let (fast, slow, short) = (of("fast", 10_000, 40), of("slow", 10_400, 40), of("short", 10_000, 10));
+        let rows = [
+            (&fast, &slow, "0%", MISSED, "Verdict: worse."),
+            (&fast, &slow, "5%", FINE, "Verdict: worse by no more than the tolerated 5.0 %."),
+            (&slow, &fast, "0", FINE, "Verdict: better."),
+            (&fast, &fast, "0", FINE, "Verdict: no difference shown."),
+            (&fast, &short, "0", INCOMPLETE, "Verdict: cannot tell."),
+        ];
+        for (before, after, tolerance, code, verdict) in rows {
+            let line = ["compare", before, after, "--quantiles", "50,90", "--tolerance", tolerance];
+            let mut out = Captured::default();
+            assert_eq!(compare(&Line::parse_from(line).args, &mut out), code, "{verdict} {out:?}");
+            assert!(out.stdout.lines().last().unwrap().starts_with(verdict), "{out:?}");
+        }
+        for wrong in
+            ["--quantiles=0", "--quantiles=50,100", "--tolerance=-1", "--confidence=x", "--resamples=10"]
+        {
+            assert!(Line::try_parse_from(["compare", &fast, &slow, wrong]).is_err(), "{wrong}");
+        }
+    }
 }

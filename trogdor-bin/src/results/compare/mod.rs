@@ -95,4 +95,4 @@ pub fn compare(before: &Bundle, after: &Bundle, options: &Options) -> Result<Com
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -10,7 +10,7 @@ use super::*;
 use crate::results::BundledTask;
 
 /// What was recorded in seconds, of each some latencies in microseconds.
-pub(super) fn recording(start_ms: i64, seconds: &[Vec<u64>]) -> Recording {
+pub(crate) fn recording(start_ms: i64, seconds: &[Vec<u64>]) -> Recording {
     let mut recording = Recording::default();
     for (second, values_us) in (0..).zip(seconds) {
         let mut latencies = Latencies::new();
@@ -35,7 +35,7 @@ fn bundle(tasks: impl IntoIterator<Item = (&'static str, BundledTask)>) -> Bundl
     Bundle::new(tasks, NodesResponse::default(), 3)
 }
 
-pub(super) fn bundle_of<const N: usize>(recordings: [(&'static str, Recording); N]) -> Bundle {
+pub(crate) fn bundle_of<const N: usize>(recordings: [(&'static str, Recording); N]) -> Bundle {
     bundle(recordings.map(|(id, recording)| (id, task(recording, json!({}), json!({"totalSent": 1})))))
 }
 
