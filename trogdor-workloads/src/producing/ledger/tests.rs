@@ -9,6 +9,8 @@ use crate::generators::{Arrivals, ThroughputGenerator};
 use crate::status::bounded;
 use trogdor_core::measure::{Measured, Recording, counts};
 
+mod theory;
+
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1000 * MS;
 
