@@ -416,6 +416,10 @@ impl Sender<'_> {
                 return Ok(true);
             }
             self.publisher.publish_if_due(&self.deliveries, schedule, sent_ns);
+            if blocked_ns == 0 {
+                // As with Java's client, no batch lingers once there is no room for a record.
+                crate::native::flush(self.producer.client(), Duration::from_millis(1));
+            }
             self.deliveries.serve(&self.producer, Duration::from_millis(1));
             self.deliveries.ledger().punctuality.queue_was_full(self.watch.elapsed_ns() - sent_ns);
         }

@@ -304,3 +304,15 @@ fn a_stop_whose_grace_is_over_asks_nobody() {
     assert_eq!(broker_side(&status), [0; 5]);
     assert_eq!(status.broker_side.unwrap().not_known, ["after the last: no answer in time (foo-0)"]);
 }
+
+#[test]
+fn batches_do_not_linger_while_there_is_no_room_for_a_record() {
+    let broker = broker();
+    // A tenth of the records finds room, and alone would linger for a second.
+    let conf = [("linger.ms", "1000"), ("buffer.memory", "10000")];
+    let job = Job { schedule: Schedule::Pace(Pace::PerSecond(1000)), ..job(&broker, 1000, &conf) };
+    let (result, status) = run::<ProduceBenchStatus>(job, &StopFlag::default());
+    assert_eq!((result, sums(&status)), (Ok(1000), [1000, 1000, 0, 0, 0]));
+    let delay = status.schedule_delay.unwrap();
+    assert!(delay.p50_us < 1_000_000, "{delay:?}");
+}
