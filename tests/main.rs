@@ -30,6 +30,7 @@ mod security;
 mod share_groups;
 mod share_round_trip;
 mod specs;
+mod stalls;
 mod support;
 mod sustained_connection;
 mod trouble;
