@@ -36,7 +36,8 @@ impl Times {
 /// all slots are in use. The sink tells when a record with this number is acknowledged that it gets at this time.
 fn run(records: u64, slots: usize, sink: impl Fn(u64, u64) -> u64) -> Book {
     let mut schedule = Schedule::Pace(Pace::PerSecond(RATE_PER_SEC as u32));
-    let mut book = Book { ledger: Ledger::new(&schedule, slots), tally: Tally::default() };
+    let (tally, recording) = Default::default();
+    let mut book = Book { ledger: Ledger::new(&schedule, slots), tally, recording };
     book.begin(0);
     let mut on_the_way = BinaryHeap::new();
     let mut now_ns = 0;
