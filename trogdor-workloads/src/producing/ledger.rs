@@ -313,6 +313,12 @@ impl Ledger {
         count_causes(&mut self.causes, cause, records);
     }
 
+    /// Whether nothing of the open transaction can have come to a broker.
+    pub(super) fn is_transaction_unsent(&self) -> bool {
+        let open = self.transaction.as_ref();
+        open.is_some_and(|open| open.delivered == 0 && open.doubtful == 0) && self.in_flight() == 0
+    }
+
     pub(super) fn transaction_begun(&mut self) {
         self.transaction = Some(Transaction::default());
     }

@@ -1,5 +1,6 @@
 //! The transactions of a run: begun and committed as the generator says, the last one ended.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -90,9 +91,19 @@ impl Sender<'_> {
         self.in_transaction.set(false);
         self.producer.purge(PurgeConfig::default().queue().inflight());
         self.serve_until_delivered(Some(Duration::from_secs(1)));
-        let aborted = self.transaction_call("abortTransaction", |step| self.producer.abort_transaction(step));
+        let knows_none = Cell::new(false);
+        let aborted = self.transaction_call("abortTransaction", |step| {
+            self.producer.abort_transaction(step).inspect_err(|error| {
+                knows_none.set(error.rdkafka_error_code() == Some(RDKafkaErrorCode::InvalidTransactionalState));
+            })
+        });
         let mut ledger = self.deliveries.ledger();
         match aborted {
+            // The broker has no transaction to end, if nothing of it was ever sent.
+            Err(_) if knows_none.get() && ledger.is_transaction_unsent() => {
+                ledger.transaction_aborted();
+                return Ok(());
+            }
             Ok(()) => ledger.transaction_aborted(),
             Err(_) => ledger.transaction_unknown(),
         }
