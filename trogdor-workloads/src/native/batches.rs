@@ -38,7 +38,8 @@ const EVENTS_MAX: usize = 1000;
 ///    record's delivery report, on threads of its own. It is never changed or replaced, and freed
 ///    after `producer` is dropped, which destroys the client: that call returns when all threads of
 ///    the client have ended, whatever was still in flight. Forgetting the whole leaks both.
-/// 2. **No handle outlives the client.** Flusher, topics and queue are dropped before `producer`.
+/// 2. **No handle outlives the client.** Flusher, topics and queue are dropped before `producer`. Before all of them the
+///    bell is silenced, so that nobody writes to its file once that is closed.
 /// 3. **An opaque is a slot number**, never an address: the bound on `DeliveryOpaque` says so, for
 ///    the binding reads the opaques of reports that it serves in the same way.
 /// 4. **`messages` is scratch.** Its pointers to keys and values are read during
@@ -188,10 +189,10 @@ impl<C: ProducerContext<DeliveryOpaque = usize>> BatchProducer<C> {
         }
     }
 
-    /// Sleeps until there is an event to be served, or for this time, which is exact. The queue was emptied before.
+    /// Sleeps until there is an event to be served, or for this time, which is exact.
     pub(crate) fn sleep(&self, limit: Duration) {
         match self.bell.get_or_init(|| Bell::of(&self.queue)) {
-            Some(bell) => bell.wait(limit),
+            Some(bell) => bell.wait(&self.queue, limit),
             None => crate::clock::sleep(limit),
         }
     }
