@@ -336,15 +336,16 @@ impl<'a> Iterator for Batch<'a> {
         loop {
             let message: *const rd_kafka_message_t = *self.messages.next()?;
             // SAFETY: the message is valid until the consumer, which 'a borrows, takes the next batch.
-            let (message, code) = unsafe { (&*message, error_code(message)) };
-            let Some(code) = code else {
-                let record = Received(message);
+            let Some(code) = (unsafe { error_code(message) }) else {
+                // SAFETY: as before. Without an error, every member is a value of its type.
+                let record = Received(unsafe { &*message });
                 if !self.missing.is_empty() {
                     self.missing.forget(record.topic(), record.partition());
                 }
                 return Some(Ok(record));
             };
-            match self.trouble(code, message) {
+            // SAFETY: as before.
+            match unsafe { self.trouble(code, message) } {
                 (Some(place), trouble) if is_about_absence(code) => {
                     self.missing.note(place, trouble, self.now_ns);
                 }
@@ -355,19 +356,29 @@ impl<'a> Iterator for Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// What went wrong, and what it is about.
-    fn trouble(&self, code: RDKafkaErrorCode, message: &rd_kafka_message_t) -> (Option<Place>, Trouble) {
-        // SAFETY: the message is valid, and the text of its error lives as long.
+    /// What went wrong, and what it is about. No reference to the message is made: its code may be no value of the
+    /// binding's enum.
+    ///
+    /// # Safety
+    /// The message is valid.
+    unsafe fn trouble(
+        &self,
+        code: RDKafkaErrorCode,
+        message: *const rd_kafka_message_t,
+    ) -> (Option<Place>, Trouble) {
+        // SAFETY: by the caller; the text of its error lives until this thread asks for another one.
         let text = unsafe { CStr::from_ptr(rd_kafka_message_errstr(message)) }.to_string_lossy().into_owned();
-        let topic = (!message.rkt.is_null()).then(|| {
+        // SAFETY: by the caller.
+        let (topic, partition) = unsafe { ((*message).rkt, (*message).partition) };
+        let topic = (!topic.is_null()).then(|| {
             // SAFETY: an open topic has a name that ends with NUL and lives as long as the message.
-            unsafe { CStr::from_ptr(rd_kafka_topic_name(message.rkt)) }.to_string_lossy().into_owned()
+            unsafe { CStr::from_ptr(rd_kafka_topic_name(topic)) }.to_string_lossy().into_owned()
         });
         let reason = match &topic {
             Some(topic) if !text.contains(topic) => format!("topic {topic:?}: {text}"),
             _ => text,
         };
-        (topic.map(|topic| (topic, message.partition)), self.context.trouble(code, reason))
+        (topic.map(|topic| (topic, partition)), self.context.trouble(code, reason))
     }
 }
 
