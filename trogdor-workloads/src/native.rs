@@ -99,3 +99,6 @@ fn log_level(number: i32) -> RDKafkaLogLevel {
         _ => RDKafkaLogLevel::Debug,
     }
 }
+
+#[cfg(test)]
+mod tests;
