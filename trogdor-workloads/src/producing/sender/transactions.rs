@@ -94,7 +94,8 @@ impl Sender<'_> {
         let knows_none = Cell::new(false);
         let aborted = self.transaction_call("abortTransaction", |step| {
             self.producer.abort_transaction(step).inspect_err(|error| {
-                knows_none.set(error.rdkafka_error_code() == Some(RDKafkaErrorCode::InvalidTransactionalState));
+                knows_none
+                    .set(error.rdkafka_error_code() == Some(RDKafkaErrorCode::InvalidTransactionalState));
             })
         });
         let mut ledger = self.deliveries.ledger();
