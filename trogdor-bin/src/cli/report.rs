@@ -74,7 +74,7 @@ mod tests {
         assert!(written.starts_with("<!DOCTYPE html>") && written.ends_with("</html>\n"));
         let (code, out) = told(args(folder.path()));
         assert_eq!(code, BAD_INPUT);
-        assert!(out.stderr.contains("report.html exists; nothing is overwritten"), "{out:?}");
+        assert!(out.stderr.contains("report.html exists already; nothing is overwritten"), "{out:?}");
         assert_eq!(std::fs::read_to_string(&page).unwrap(), written);
     }
 
