@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::generators::WindowCounts;
 use crate::producing::{BrokerSide, IntervalSummary, Snapshot, java_float};
+use crate::testimony::{Testimony, Verdict};
 use trogdor_core::measure::LatencySummary;
 
 /// The status of a ConfigurableProducer worker once it sends. Handed over = delivered + failed +
@@ -59,6 +60,12 @@ pub struct ConfigurableProducerStatus {
     /// What the brokers' logs say of the records, once all have an outcome.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub broker_side: Option<BrokerSide>,
+    /// What the result is worth, and why; in the last status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// What the generator says of itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub testimony: Option<Testimony>,
     /// What last kept the client from its cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_trouble: Option<String>,
@@ -110,6 +117,8 @@ impl From<Snapshot> for ConfigurableProducerStatus {
             windows: windows.map(WindowsStatus::from),
             flush_time: (flush_time.count > 0).then_some(flush_time),
             broker_side: status.broker_side,
+            verdict: status.verdict,
+            testimony: status.testimony,
             last_trouble: status.last_trouble,
             warnings: status.warnings,
             intervals: status.intervals,
