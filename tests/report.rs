@@ -99,7 +99,11 @@ async fn the_page_draws_every_chart_in_a_browser_and_takes_no_text_for_markup() 
     }
     let again = trogdor(&["report", bundle.to_str().unwrap()]).await;
     assert_eq!(again.status.code(), Some(2));
-    assert!(stderr(&again).contains("report.html exists already; nothing is overwritten"), "{}", stderr(&again));
+    assert!(
+        stderr(&again).contains("report.html exists already; nothing is overwritten"),
+        "{}",
+        stderr(&again)
+    );
 
     // A run of seconds carries no conclusion, not even of itself.
     let bundle = bundle.to_str().unwrap();
