@@ -16,18 +16,9 @@ use trogdor_bin::results::Bundle;
 use trogdor_core::TaskId;
 use trogdor_core::measure::counts;
 
-use crate::support::{Daemon, LIMIT, TROGDOR, all_done, kafka, platform, stderr, stdout, topic, trogdor};
-
-fn spec(topic: &str, messages: i64, rate: i32) -> Value {
-    json!({
-        "class": "org.apache.kafka.trogdor.workload.ProduceBenchSpec",
-        "durationMs": 60_000,
-        "producerNode": "node0",
-        "targetMessagesPerSec": rate,
-        "maxMessages": messages,
-        "activeTopics": {topic: {"numPartitions": 2, "replicationFactor": 1}},
-    })
-}
+use crate::support::{
+    Daemon, LIMIT, TROGDOR, all_done, kafka, paced_spec as spec, platform, stderr, stdout, topic, trogdor,
+};
 
 /// A folder with a spec `bench.json` that sends 500 records in half a second.
 fn folder() -> TempDir {

@@ -9,18 +9,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::support::{LIMIT, TROGDOR, all_done, kafka, stderr, stdout, topic, trogdor};
+use crate::support::{LIMIT, TROGDOR, all_done, kafka, paced_spec, stderr, stdout, topic, trogdor};
 
 fn spec(topic: &str, messages: i64, rate: i32) -> String {
-    json!({
-        "class": "org.apache.kafka.trogdor.workload.ProduceBenchSpec",
-        "durationMs": 60_000,
-        "producerNode": "node0",
-        "targetMessagesPerSec": rate,
-        "maxMessages": messages,
-        "activeTopics": {topic: {"numPartitions": 2, "replicationFactor": 1}},
-    })
-    .to_string()
+    paced_spec(topic, messages, rate).to_string()
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::Message as _;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
@@ -51,6 +52,18 @@ pub fn filling(bootstrap: &str, pattern: &str, partitions: i32, messages: i64) -
         active_topics: topics(pattern, partitions),
         ..ProduceBenchSpec::default()
     }
+}
+
+/// The spec, as users write it, of a ProduceBench at this pace that names no cluster.
+pub fn paced_spec(topic: &str, messages: i64, per_sec: i32) -> Value {
+    json!({
+        "class": "org.apache.kafka.trogdor.workload.ProduceBenchSpec",
+        "durationMs": 60_000,
+        "producerNode": "node0",
+        "targetMessagesPerSec": per_sec,
+        "maxMessages": messages,
+        "activeTopics": {topic: {"numPartitions": 2, "replicationFactor": 1}},
+    })
 }
 
 /// A topic name that no other test uses.

@@ -33,7 +33,7 @@ use contest::{
     CONSUMERS, Goals, PRODUCERS, Row, Run, consumed, consumed_per_sec, print_ratios, print_table,
     produced_per_sec, verdict,
 };
-use figures::Failure;
+use figures::{ByCargo, Failure};
 use processes::{forget_peak, peak};
 
 const VERSION: &str = "4.3.1";
@@ -79,9 +79,8 @@ struct Args {
     /// Leaves the Java programs out
     #[arg(long)]
     no_java: bool,
-    /// Given by `cargo bench`
-    #[arg(long, hide = true)]
-    bench: bool,
+    #[command(flatten)]
+    by_cargo: ByCargo,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -94,8 +93,7 @@ enum Part {
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let args = Args::parse();
-    if !args.bench {
-        eprintln!("nothing is measured without `cargo bench`");
+    if !args.by_cargo.wants_figures() {
         return Ok(());
     }
     let bench = Bench::start(args).await?;

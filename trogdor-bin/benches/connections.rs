@@ -7,6 +7,7 @@
 
 mod agents;
 mod daemons;
+mod figures;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,6 +20,7 @@ use trogdor_lab::{JavaTrogdor, Kafka};
 
 use agents::{Agent, Maker};
 use daemons::{Cost, Failure, now};
+use figures::ByCargo;
 
 const VERSION: &str = "4.3.1";
 const TOPIC: &str = "bench";
@@ -49,16 +51,14 @@ struct Args {
     /// Leave the Java original out
     #[arg(long)]
     no_java: bool,
-    /// Given by `cargo bench`
-    #[arg(long, hide = true)]
-    bench: bool,
+    #[command(flatten)]
+    by_cargo: ByCargo,
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let args = Args::parse();
-    if !args.bench {
-        eprintln!("nothing is measured without `cargo bench`");
+    if !args.by_cargo.wants_figures() {
         return Ok(());
     }
     let mut makers = vec![Maker::Ours];

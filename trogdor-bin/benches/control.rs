@@ -21,7 +21,7 @@ use trogdor_core::{Spec, TaskId, TaskState, WorkerState};
 use trogdor_lab::{JavaTrogdor, free_port};
 
 use daemons::{Daemon, now, platform};
-use figures::{Failure, Figures, Table};
+use figures::{ByCargo, Failure, Figures, Table};
 
 /// Longer than any single step may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -47,16 +47,14 @@ struct Args {
     /// Tasks of each kind for the Java daemons
     #[arg(long, default_value_t = 30)]
     java_tasks: u32,
-    /// Given by `cargo bench`
-    #[arg(long, hide = true)]
-    bench: bool,
+    #[command(flatten)]
+    by_cargo: ByCargo,
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let args = Args::parse();
-    if !args.bench {
-        eprintln!("nothing is measured without `cargo bench`");
+    if !args.by_cargo.wants_figures() {
         return Ok(());
     }
     let folder = tempfile::tempdir()?;

@@ -22,7 +22,7 @@ use trogdor_lab::Kafka;
 
 use agents::{Agent, Maker, now_ms};
 use daemons::now;
-use figures::{Failure, Figures, Table};
+use figures::{ByCargo, Failure, Figures, Table};
 use processes::trogdor_run;
 
 const VERSION: &str = "4.3.1";
@@ -41,16 +41,14 @@ struct Args {
     /// How often the end of a task is timed
     #[arg(long, default_value_t = 20)]
     ends: u32,
-    /// Given by `cargo bench`
-    #[arg(long, hide = true)]
-    bench: bool,
+    #[command(flatten)]
+    by_cargo: ByCargo,
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let args = Args::parse();
-    if !args.bench {
-        eprintln!("nothing is measured without `cargo bench`");
+    if !args.by_cargo.wants_figures() {
         return Ok(());
     }
     let kafka = Kafka::builder(VERSION).heap("1g").c2(true).start().await?;

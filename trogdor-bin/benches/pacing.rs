@@ -20,7 +20,7 @@ use tokio::process::Command;
 use trogdor_lab::Kafka;
 use trogdor_workloads::{Latencies, Pace};
 
-use figures::{Failure, Figures, Table};
+use figures::{ByCargo, Failure, Figures, Table};
 use processes::{children_cpu, trogdor_run};
 
 const VERSION: &str = "4.3.1";
@@ -54,9 +54,8 @@ struct Args {
     /// Be the bare loop, on this broker, with so many records
     #[arg(long, hide = true, num_args = 2)]
     bare: Vec<String>,
-    /// Given by `cargo bench`
-    #[arg(long, hide = true)]
-    bench: bool,
+    #[command(flatten)]
+    by_cargo: ByCargo,
 }
 
 #[tokio::main]
@@ -66,8 +65,7 @@ async fn main() -> Result<(), Failure> {
         println!("{}", bare_loop(bootstrap, args.rate, records.parse()?)?);
         return Ok(());
     }
-    if !args.bench {
-        eprintln!("nothing is measured without `cargo bench`");
+    if !args.by_cargo.wants_figures() {
         return Ok(());
     }
     let kafka = Kafka::builder(VERSION).heap("1g").c2(true).start().await?;

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use trogdor_lab::{JavaTool, JavaTrogdor, Kafka, StallPlan, Stalls};
 
 use agents::{Agent, Maker};
-use figures::{Failure, Figures};
+use figures::{ByCargo, Failure, Figures};
 
 const VERSION: &str = "4.3.1";
 const TOPIC: &str = "bench";
@@ -41,16 +41,14 @@ struct Args {
     /// Stalls in a run, one every ten seconds
     #[arg(long, default_value_t = 3)]
     cycles: u32,
-    /// Given by `cargo bench`
-    #[arg(long, hide = true)]
-    bench: bool,
+    #[command(flatten)]
+    by_cargo: ByCargo,
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let args = Args::parse();
-    if !args.bench {
-        eprintln!("nothing is measured without `cargo bench`");
+    if !args.by_cargo.wants_figures() {
         return Ok(());
     }
     let bench = Bench::start(args).await?;

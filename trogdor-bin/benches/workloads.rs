@@ -20,7 +20,7 @@ use trogdor_lab::{JavaTrogdor, Kafka};
 
 use agents::{Agent, Done, Maker, now_ms};
 use daemons::Cost;
-use figures::{Failure, Figures, Table};
+use figures::{ByCargo, Failure, Figures, Table};
 use processes::trogdor_run;
 
 const VERSION: &str = "4.3.1";
@@ -55,9 +55,8 @@ struct Args {
     round_trip_partitions: u32,
     /// Workloads, all unless some are named
     names: Vec<String>,
-    /// Given by `cargo bench`
-    #[arg(long, hide = true)]
-    bench: bool,
+    #[command(flatten)]
+    by_cargo: ByCargo,
 }
 
 /// A workload to measure.
@@ -88,8 +87,7 @@ const WORKLOADS: [Workload; 6] = [
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let args = Args::parse();
-    if !args.bench {
-        eprintln!("nothing is measured without `cargo bench`");
+    if !args.by_cargo.wants_figures() {
         return Ok(());
     }
     let kafka = Kafka::builder(VERSION).heap("1g").c2(true);

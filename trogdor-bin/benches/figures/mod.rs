@@ -7,6 +7,24 @@ use std::fmt;
 /// What ends a benchmark: nothing here is worth going on without.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+/// What cargo says to a benchmark. `cargo test` builds and starts benchmarks, too; nothing is to be measured then.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct ByCargo {
+    /// Given by `cargo bench`
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+impl ByCargo {
+    /// Whether to measure; says so if not.
+    pub fn wants_figures(self) -> bool {
+        if !self.bench {
+            eprintln!("nothing is measured without `cargo bench`");
+        }
+        self.bench
+    }
+}
+
 /// The column for names.
 const NAME_WIDTH: usize = 46;
 
