@@ -1,9 +1,6 @@
-//! What is recorded while workloads run against a real broker: interval histograms that add up to the status,
-//! through the daemons and in process, and latencies as theory gives them where the broker stalls.
+//! What is recorded while workloads run against a real broker: interval histograms that add up to the statuses, and
+//! times from a record's due time to its receipt. Latencies while a broker stands still: `stalls.rs`.
 
-use std::time::Duration;
-
-use serde_json::Value;
 use trogdor::workloads::{
     ALL_CONSUMERS, ConsumeBenchSpec, ConsumeBenchStatus, ProduceBenchSpec, ProduceBenchStatus,
 };
@@ -92,10 +89,8 @@ async fn a_consumer_tells_the_time_since_records_were_due() {
     let (end_to_end, received) = (measured.end_to_end(), measured.count(counts::RECEIVED));
     assert_eq!((end_to_end.count(), received), (600, 600));
     assert_eq!(end_to_end.summary().p99_us, status[ALL_CONSUMERS].delivery_latency.p99_us);
-    // A record is consumed about when it is acknowledged, and its timestamp is at most a millisecond early.
     let produced = produced.measured();
-    let slack = Duration::from_millis(500);
-    assert!(end_to_end.p50() + slack > produced.response_time().p50(), "{end_to_end:?}");
+    assert_eq!(produced.response_time().count(), 600);
     let rebalances =
         |kind: &str| consumed.recordings["node1"].notices.iter().filter(|notice| notice.kind == kind).count();
     assert!(rebalances("rebalance") > 0);
@@ -103,5 +98,4 @@ async fn a_consumer_tells_the_time_since_records_were_due() {
         consumed.recordings["node1"].facts["consumer"]["settings"]["group.id"].as_str().map(str::len),
         Some(50)
     );
-    let _: &Value = consumed.state.status();
 }

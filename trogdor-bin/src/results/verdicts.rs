@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use trogdor_core::TaskState;
 
-use crate::cli::statuses;
+use crate::cli::{statuses, verdict};
 
 /// The result of a verdict that lets figures be believed.
 const VALID: &str = "valid";
@@ -31,12 +31,11 @@ impl Verdict {
 /// The verdicts of a task's workers; those that say nothing have none.
 pub(super) fn verdicts(state: &TaskState) -> Vec<Verdict> {
     let verdict = |(node, status): (Option<&str>, &Value)| {
-        let verdict = status.get("verdict")?;
-        let evidence = verdict.get("evidence").and_then(Value::as_array).into_iter().flatten();
+        let told = verdict(status)?;
         Some(Verdict {
             node: node.map(str::to_owned),
-            result: verdict.get("result")?.as_str()?.to_owned(),
-            evidence: evidence.filter_map(Value::as_str).map(str::to_owned).collect(),
+            result: told.result.to_owned(),
+            evidence: told.evidence.into_iter().map(str::to_owned).collect(),
         })
     };
     statuses(state).filter_map(verdict).collect()

@@ -4,9 +4,12 @@
 use std::sync::Arc;
 
 use rdkafka::bindings::rd_kafka_resp_err_t as Answer;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::Message as _;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::RDKafkaApiKey;
+use rdkafka::{Offset, TopicPartitionList};
 use serde::de::DeserializeOwned;
 use trogdor_core::measure::Recorder;
 use trogdor_core::{StatusBoard, StopReason, WorkerId};
@@ -135,6 +138,41 @@ fn records_of_a_shape_go_when_it_says_and_are_measured_from_then() {
     assert_eq!((status.response_time.unwrap().count, status.schedule_delay.unwrap().count), (5, 5));
     // The sixth is due after 201 ms.
     assert_eq!((status.scheduled_messages_per_sec, status.target_messages_per_sec), (Some(24.9), None));
+}
+
+#[test]
+fn the_timestamp_of_a_record_is_when_it_was_due_however_late_it_is_handed_over() {
+    let broker = broker();
+    // Ten records fit into the queue, and leave it every 300 ms: hand-over falls behind by a second.
+    broker.broker_round_trip_time(1, Duration::from_millis(300)).unwrap();
+    let schedule = Schedule::Pace(Pace::PerSecond(100));
+    let job = Job { schedule, ..job(&broker, 60, &[("buffer.memory", "1024")]) };
+    let (result, status) = run::<ProduceBenchStatus>(job, &StopFlag::default());
+    assert_eq!(result, Ok(60));
+    assert!(status.schedule_delay.unwrap().max_us > 500_000, "it was late: {status:?}");
+    broker.broker_round_trip_time(1, Duration::ZERO).unwrap();
+    let made_ms = timestamps_ms(&broker, 60);
+    for (number, made_ms) in (0..).zip(made_ms.iter().map(|ms| ms - made_ms[0])) {
+        // A busy machine may hold the sender up between its looks at two clocks.
+        assert!(
+            (made_ms - 10 * number).abs() <= 100,
+            "record {number} was made {made_ms} ms after the first"
+        );
+    }
+}
+
+/// The timestamps of the first records of the topic.
+fn timestamps_ms(broker: &Broker, count: usize) -> Vec<i64> {
+    let consumer: BaseConsumer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", broker.bootstrap_servers())
+        .set("group.id", "timestamps")
+        .create()
+        .unwrap();
+    let mut all = TopicPartitionList::new();
+    all.add_partition_offset("foo", 0, Offset::Beginning).unwrap();
+    consumer.assign(&all).unwrap();
+    let next = || consumer.poll(Duration::from_secs(30)).expect("it comes").unwrap().timestamp().to_millis();
+    (0..count).map(|_| next().expect("it has one")).collect()
 }
 
 #[test]
