@@ -86,9 +86,9 @@ async fn the_page_draws_every_chart_in_a_browser_and_takes_no_text_for_markup() 
     let dom = drawn(&page, &folder.path().join("profile")).await;
 
     assert!(!dom.contains("data-error"), "{}", dom.split("data-error").nth(1).unwrap());
-    // Throughput, latency map, percentiles, errors, peaks, hiccups.
-    assert!(dom.contains("data-ready=\"6 charts\""), "{}", &dom[..200]);
-    assert_eq!(dom.matches("<canvas").count(), 6);
+    // Throughput, latency map, percentiles, errors, in flight, load of the generator, hiccups.
+    assert!(dom.contains("data-ready=\"7 charts\""), "{}", &dom[..200]);
+    assert_eq!(dom.matches("<canvas").count(), 7);
     let cells = Regex::new("data-cells=\"([0-9]+)\"").unwrap();
     let cells: u32 = cells.captures(&dom).expect("the latency map was drawn")[1].parse().unwrap();
     assert!(cells >= SECONDS as u32, "{cells}");

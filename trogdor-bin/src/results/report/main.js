@@ -29,9 +29,20 @@ function drawCharts(data, charts, chosen) {
     title: "Errors", unit: "records per second", note: none ? "no record failed, none is of unknown fate" : "",
     y: fromZero, format: whole, lines: errors, height: none ? 110 : 190,
   });
-  const peaks = linesOf(recorded, (task) => Object.entries(task.peaks).map(([name, values]) => [words(name), values, []]));
+  const isShare = (name) => name.endsWith("Permille");
+  const peaksOf = (wanted, line) => linesOf(recorded, (task) => Object.entries(task.peaks).filter(([name]) => wanted(name))
+    .map(([name, values]) => line(name, values)));
+  const peaks = peaksOf((name) => !isShare(name), (name, values) => [words(name), values, []]);
   if (peaks.length) {
     charts.add({ title: "In flight", unit: "highest of an interval", y: fromZero, format: whole, lines: peaks });
+  }
+  const shares = peaksOf(isShare, (name, values) => [words(name.slice(0, -"Permille".length)),
+    values.map((value) => (value === null ? null : value / 10)), []]);
+  if (shares.length) {
+    charts.add({
+      title: "Load of the generator", unit: "% of an interval", note: "CPU of its process, waits of its hot thread, what held it up",
+      y: fromZero, format: whole, lines: shares,
+    });
   }
   const hiccups = percentileLines(recorded, "hiccup");
   if (hiccups.length) {
