@@ -11,8 +11,10 @@ use tokio::process::Command;
 use trogdor::faults::NetworkPartitionFaultSpec;
 use trogdor::noop::NoOpTaskSpec;
 use trogdor::workloads::{EmbeddedBroker, ProduceBenchSpec};
-use trogdor_bin::results::Bundle;
-use trogdor_core::{Extensions, NodeName, TaskId};
+use trogdor_bin::results::{Bundle, BundledTask};
+use trogdor_core::measure::{Interval, Latencies, Recording, counts, figures};
+use trogdor_core::messages::NodesResponse;
+use trogdor_core::{Extensions, NodeName, Spec, TaskId, TaskState};
 
 use crate::support::{LIMIT, stderr, stdout, topics, trogdor};
 
@@ -73,6 +75,43 @@ async fn drawn(page: &Path, profile: &Path) -> String {
     let output = output.expect("chromium is needed; scripts/prepare --tests installs it");
     assert!(output.status.success(), "{}", stderr(&output));
     stdout(&output)
+}
+
+/// A bundle of one task that measured these times, microseconds.
+fn measured(folder: &Path, times_us: [u64; 2]) -> std::path::PathBuf {
+    let mut latencies = Latencies::new();
+    times_us.iter().for_each(|us| latencies.record_ns(us * 1000));
+    let mut recording = Recording::default();
+    for second in 0..3 {
+        let interval = Interval::new(second * 1000, 1000).with_count(counts::DELIVERED, 2);
+        recording.push(interval.with_latencies(figures::RESPONSE_TIME, &latencies));
+    }
+    let state = TaskState::Done {
+        spec: Spec::of(&NoOpTaskSpec::default()).unwrap(),
+        started_ms: 0,
+        done_ms: 3000,
+        error: String::new(),
+        cancelled: false,
+        status: Value::Null,
+    };
+    let recordings = [(NodeName::from("node0"), recording)].into();
+    let task = BundledTask { is_fault: false, state, recordings };
+    Bundle::new([(TaskId::from("foo"), task)].into(), NodesResponse::default(), 3000).write(folder).unwrap()
+}
+
+#[tokio::test]
+async fn the_page_draws_times_of_every_size() {
+    // Just above a power of ten, where the axis begins just below it; the smallest; all alike; an hour.
+    for times_us in [[102, 40_000], [1_030, 1_040], [0, 1], [5_000, 5_000], [10_100, 3_600_000_000]] {
+        let folder = tempfile::tempdir().unwrap();
+        let bundle = measured(&folder.path().join("results/"), times_us);
+        let output = trogdor(&["report", bundle.to_str().unwrap()]).await;
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let dom = drawn(&folder.path().join("results/report.html"), &folder.path().join("profile")).await;
+        assert!(!dom.contains("data-error"), "{times_us:?}: {}", &dom[..200]);
+        // Throughput, latency map, percentiles, errors.
+        assert!(dom.contains("data-ready=\"4 charts\""), "{times_us:?}: {}", &dom[..200]);
+    }
 }
 
 #[tokio::test]

@@ -20,6 +20,20 @@ function plain(value) {
   return value.toLocaleString("en-US", { maximumSignificantDigits: 6 });
 }
 
+/**
+ * The marks of a logarithmic axis: powers of ten, and 2 and 5 times those if there are few. uPlot's own never end if an
+ * axis begins just below a power of ten that is smaller than one: it steps by what it rounds to nothing.
+ */
+function logMarks(min, max) {
+  if (!(min > 0 && max < Infinity)) return [];
+  const steps = Math.log10(max / min) < 2 ? [1, 2, 5] : [1];
+  const marks = [];
+  for (let power = Math.floor(Math.log10(min)); power <= Math.log10(max); power += 1) {
+    marks.push(...steps.map((step) => Number(step + "e" + power)).filter((mark) => min <= mark && mark <= max));
+  }
+  return marks;
+}
+
 /** The value itself if it is a power of ten: other lines of a logarithmic grid are only in the way. */
 function wholePower(value) {
   const power = Math.log10(value);
@@ -67,6 +81,7 @@ class Charts {
       axes: [
         axis({ size: 32, values: (u, splits) => splits.map((at) => clock(at, at % 1 ? 1 : 0)), incrs: [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400] }),
         axis({
+          ...(y.distr === 3 ? { splits: (u, at, min, max) => logMarks(min, max) } : {}),
           size: AXIS_WIDTH, values: (u, splits) => splits.map((at) => (at === null ? "" : plain(at))),
           grid: { stroke: colour("grid"), width: 1, filter: (u, splits) => (y.distr === 3 ? splits.map(wholePower) : splits) },
         }),
