@@ -32,6 +32,7 @@ mod share_round_trip;
 mod specs;
 mod stalls;
 mod support;
+mod survival;
 mod sustained_connection;
 mod trouble;
 mod verdicts;

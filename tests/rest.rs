@@ -117,6 +117,7 @@ fn agent() -> Agent {
         clock: SystemClock::shared(),
         stop_grace: Duration::from_secs(5),
         extensions: Extensions::default(),
+        past: Default::default(),
     })
 }
 

@@ -15,6 +15,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::Message as _;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
@@ -124,6 +125,7 @@ pub struct Daemon {
     process: Child,
     /// Held so that it lives as long as the daemon.
     _stdout: Lines<BufReader<ChildStdout>>,
+    _state: Option<TempDir>,
     pub port: u16,
 }
 
@@ -141,8 +143,14 @@ impl Daemon {
         node: &str,
         more: &[&str],
     ) -> Daemon {
+        // What agents of other tests on this port have left is not its own.
+        let state = (kind == "agent" && !more.contains(&"--state-dir")).then(|| tempfile::tempdir().unwrap());
+        if let Some(state) = &state {
+            command.args(["agent", "--state-dir"]).arg(state.path());
+        } else {
+            command.arg(kind);
+        }
         let mut child = command
-            .arg(kind)
             .arg("-c")
             .arg(config)
             .args(["-n", node])
@@ -158,7 +166,12 @@ impl Daemon {
         let first = first.expect("it says where it listens");
         let port = first.trim_end_matches('.').rsplit(':').next().unwrap().parse();
         let port = port.unwrap_or_else(|_| panic!("no port in {first:?}"));
-        Daemon { process: child, _stdout: lines, port }
+        Daemon { process: child, _stdout: lines, _state: state, port }
+    }
+
+    /// Ends it as nothing can prepare for, and waits until it is gone.
+    pub async fn kill(mut self) {
+        self.process.kill().await.unwrap();
     }
 
     /// Its process.

@@ -6,6 +6,7 @@ pub mod daemon;
 pub mod http;
 pub mod results;
 pub mod run;
+mod state;
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;

@@ -2,11 +2,12 @@
 //! over the wire; REST routes, command line, harness and the coordinator's links call them. What
 //! an error is in HTTP is not decided here.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::ids::{NodeName, TaskId, WorkerId};
+use crate::ids::{NodeName, TaskId, Term, WorkerId};
 use crate::json::Problems;
 use crate::measure::{ClockResponse, Cursor, RecordingPart};
 use crate::messages::{
@@ -111,6 +112,8 @@ pub trait CoordinatorApi: Send + Sync {
 /// What an agent does.
 #[async_trait]
 pub trait AgentApi: Send + Sync {
+    /// The same agent for a coordinator of this term: it refuses all that comes in an earlier one than it has seen.
+    fn in_term(self: Arc<Self>, term: Term) -> Arc<dyn AgentApi>;
     /// All workers that it remembers.
     async fn status(&self) -> Result<AgentStatusResponse, ApiError>;
     /// When it started and what its clock says.

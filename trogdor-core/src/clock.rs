@@ -12,6 +12,20 @@ pub struct Now {
     pub mono_ms: u64,
 }
 
+impl Now {
+    /// When a moment of the monotonic clock is by the wall clock, as it goes now, ms since the epoch.
+    pub fn wall_at(self, mono_ms: u64) -> i64 {
+        let (now, at) = (i128::from(self.mono_ms), i128::from(mono_ms));
+        (i128::from(self.wall_ms) + at - now).clamp(i64::MIN.into(), i64::MAX.into()) as i64
+    }
+
+    /// When a moment of the wall clock, as it goes now, is by the monotonic one; 0 for all before it began.
+    pub fn mono_at(self, wall_ms: i64) -> u64 {
+        let ahead = i128::from(wall_ms) - i128::from(self.wall_ms);
+        (i128::from(self.mono_ms) + ahead).clamp(0, u64::MAX.into()) as u64
+    }
+}
+
 /// A source of time.
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// Reads both clocks.

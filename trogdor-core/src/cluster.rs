@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use crate::agent::{Agent, AgentConfig, AgentHandle, DEFAULT_STOP_GRACE};
+use crate::agent::{Agent, AgentConfig, AgentHandle, DEFAULT_STOP_GRACE, Past};
 use crate::api::{AgentApi, ApiError, CoordinatorApi};
 use crate::catalog::{Catalog, CatalogError};
 use crate::clock::VirtualClock;
-use crate::coordinator::{Connect, Coordinator, CoordinatorConfig, CoordinatorHandle};
+use crate::coordinator::{
+    Connect, Coordinator, CoordinatorConfig, CoordinatorHandle, DEFAULT_LEASE, Retention,
+};
 use crate::ids::{NodeName, TaskId, WorkerId};
 use crate::measure::{Latencies, Measured, NotAHistogram, Recording};
 use crate::messages::CreateTaskRequest;
@@ -102,6 +104,7 @@ impl ClusterBuilder {
                 clock: clock.clone(),
                 stop_grace: self.stop_grace,
                 extensions: self.extensions.clone(),
+                past: Past::default(),
             })
         };
         let agents: BTreeMap<_, _> = self.nodes.iter().map(|name| (name.clone(), agent(name))).collect();
@@ -115,6 +118,8 @@ impl ClusterBuilder {
             clock,
             heartbeat: Duration::from_millis(DEFAULT_HEARTBEAT_MS),
             first_worker: WorkerId(0),
+            lease: DEFAULT_LEASE,
+            retention: Retention::default(),
             connect,
         });
         Cluster { coordinator, agents, tasks_run: std::sync::atomic::AtomicU64::new(0) }

@@ -73,3 +73,15 @@ impl fmt::Display for WorkerId {
         self.0.fmt(f)
     }
 }
+
+/// The term of a coordinator: the wall clock at its start, ms since the epoch, or one more than its last term if that is
+/// later. Agents obey the latest term that they have seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Term(pub i64);
+
+impl fmt::Display for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -38,7 +38,7 @@ mod worker;
 pub use catalog::{Catalog, CatalogError, TaskClass};
 pub use clock::{Clock, Now, SystemClock, VirtualClock};
 pub use cluster::{Cluster, ClusterBuilder, ClusterError, TaskResult, recordings_of};
-pub use ids::{NodeName, TaskId, WorkerId};
+pub use ids::{NodeName, TaskId, Term, WorkerId};
 pub use spec::{
     Abilities, DURATION_MS, FixedNodes, MAX_DURATION_MS, Need, START_MS, Schedule, Spec, TaskController,
     TaskSpec,

@@ -20,7 +20,7 @@ use trogdor_core::messages::{
 };
 use trogdor_core::noop::{self, NoOpTaskSpec};
 use trogdor_core::{
-    Catalog, Clock, Extensions, Node, Spec, TaskId, Topology, VirtualClock, WorkerId, WorkerState,
+    Catalog, Clock, Extensions, Node, Spec, TaskId, Term, Topology, VirtualClock, WorkerId, WorkerState,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -52,6 +52,8 @@ fn coordinator(
         clock,
         heartbeat,
         first_worker: WorkerId(7),
+        lease: trogdor_core::coordinator::DEFAULT_LEASE,
+        retention: Default::default(),
         connect: Arc::new(move |node: &Node| agents[node.name.as_str()].clone()),
     })
 }
@@ -79,6 +81,10 @@ impl JavaAgent {
 
 #[async_trait]
 impl AgentApi for JavaAgent {
+    fn in_term(self: Arc<Self>, _term: Term) -> Arc<dyn AgentApi> {
+        self
+    }
+
     async fn status(&self) -> Result<AgentStatusResponse, ApiError> {
         self.called("status");
         Ok(AgentStatusResponse { server_start_ms: 5, workers: self.workers.lock().unwrap().clone() })
@@ -141,6 +147,10 @@ struct HangingAgent;
 
 #[async_trait]
 impl AgentApi for HangingAgent {
+    fn in_term(self: Arc<Self>, _term: Term) -> Arc<dyn AgentApi> {
+        self
+    }
+
     async fn status(&self) -> Result<AgentStatusResponse, ApiError> {
         pending().await
     }
@@ -232,6 +242,7 @@ fn one_of_two_hangs() -> (Arc<dyn Clock>, Agent, Coordinator) {
         clock: clock.clone(),
         stop_grace: Duration::from_secs(30),
         extensions: Extensions::default(),
+        past: Default::default(),
     });
     let agents: Vec<(_, Arc<dyn AgentApi>)> =
         vec![("fine", Arc::new(agent.handle())), ("hangs", Arc::new(HangingAgent))];

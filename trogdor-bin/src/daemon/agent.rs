@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio::task::JoinSet;
 use tracing::{error, info};
-use trogdor_core::agent::{Agent, AgentConfig, AgentHandle};
+use trogdor_core::agent::{Agent, AgentConfig, AgentHandle, Past};
 use trogdor_core::api::AgentApi as _;
 use trogdor_core::{Catalog, Extensions, NodeName, SystemClock};
 use trogdor_faults::{FaultPlatform, Tools, abilities, default_state_base};
@@ -19,6 +19,7 @@ use super::listen::ListenArgs;
 use super::signals::Signals;
 use super::{out, platform};
 use crate::http::{Limits, Server, agent_routes};
+use crate::state;
 
 /// What an agent may take to exit on top of its grace period.
 const EXIT_MARGIN: Duration = Duration::from_secs(10);
@@ -49,7 +50,7 @@ pub struct AgentArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=86_400))]
     pub stop_grace: u64,
 
-    /// Where the agent keeps the journal of its faults [default: /var/lib/trogdor/NODE-PORT for root,
+    /// Where the agent keeps the journal of its faults, and which workers it has [default: /var/lib/trogdor/NODE-PORT for root,
     /// else trogdor/NODE-PORT below $XDG_STATE_HOME or ~/.local/state]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
@@ -75,10 +76,13 @@ pub async fn run(args: AgentArgs, catalog: Catalog) -> ExitCode {
     }
 }
 
-/// The real node for faults, after healing what an agent before has left on it.
-async fn faults(args: &AgentArgs, port: u16) -> Result<Arc<FaultPlatform>, String> {
+fn state_dir(args: &AgentArgs, port: u16) -> PathBuf {
     let default = || default_state_base().join(format!("{}-{port}", args.node_name.replace('/', "_")));
-    let state_dir = args.state_dir.clone().unwrap_or_else(default);
+    args.state_dir.clone().unwrap_or_else(default)
+}
+
+/// The real node for faults, after healing what an agent before has left on it.
+async fn faults(args: &AgentArgs, state_dir: PathBuf) -> Result<Arc<FaultPlatform>, String> {
     let lease = Duration::from_secs(args.fault_lease);
     let platform = Arc::new(FaultPlatform::real(state_dir, helper()?, lease));
     let healing = platform.clone();
@@ -118,7 +122,10 @@ async fn start(args: AgentArgs, catalog: Catalog) -> Result<u8, String> {
         None
     };
     let port = server.as_ref().map_or(node.agent_port().unwrap_or(0), |server| server.local_addr().port());
-    let faults = faults(&args, port).await?;
+    let state_dir = state_dir(&args, port);
+    let faults = faults(&args, state_dir.clone()).await?;
+    // One task of its own is nobody else's.
+    let past = if args.exec.is_none() { state::read_past(&state_dir)? } else { Past::default() };
     let stop_grace = Duration::from_secs(args.stop_grace);
     let agent = Agent::start(AgentConfig {
         node: node_name.clone(),
@@ -127,6 +134,7 @@ async fn start(args: AgentArgs, catalog: Catalog) -> Result<u8, String> {
         clock: SystemClock::shared(),
         stop_grace,
         extensions: Extensions::default().with(faults),
+        past,
     });
     let handle = agent.handle();
     let mut background = JoinSet::new();

@@ -36,6 +36,7 @@ impl Rig {
             clock: clock.clone(),
             stop_grace: Duration::from_secs(5),
             extensions: Extensions::default(),
+            past: Default::default(),
         });
         Rig { clock, catalog, topology, agent }
     }

@@ -12,7 +12,7 @@ use trogdor_core::messages::{
     AGENT_STATUS, AgentStatusResponse, CreateWorkerRequest, StopWorkerRequest, UPTIME, UptimeResponse,
     WatchResponse,
 };
-use trogdor_core::{Node, WorkerId};
+use trogdor_core::{Node, Term, WorkerId};
 
 use super::LONGEST_POLL;
 use super::client::{Call, ClientOptions, Http, OURS, object, to_body};
@@ -52,6 +52,10 @@ fn target(node: &Node) -> String {
 
 #[async_trait]
 impl AgentApi for AgentClient {
+    fn in_term(self: Arc<Self>, term: Term) -> Arc<dyn AgentApi> {
+        Arc::new(AgentClient { http: self.http.in_term(term) })
+    }
+
     async fn status(&self) -> Result<AgentStatusResponse, ApiError> {
         self.http.ask(Call::get("/agent/status"), object(&AGENT_STATUS)).await
     }

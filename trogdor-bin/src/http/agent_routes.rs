@@ -11,14 +11,14 @@ use trogdor_core::measure::RecordingPart;
 use trogdor_core::messages::{
     CREATE_WORKER, CreateWorkerRequest, Empty, STOP_WORKER, StopWorkerRequest, WatchResponse,
 };
-use trogdor_core::{Catalog, Spec, TaskId, WorkerId};
+use trogdor_core::{Catalog, Spec, TaskId, Term, WorkerId};
 use warp::{Filter, path};
 
 use super::answer::{NOTHING, Routes, answer, complete, query};
 use super::body::{Body, body, read};
 use super::errors::Refusal;
 use super::query::Query;
-use super::{JAVA_AGENT, LONGEST_POLL, Limits, RUN_MS};
+use super::{JAVA_AGENT, LONGEST_POLL, Limits, RUN_MS, TERM};
 
 #[derive(Clone)]
 struct Context {
@@ -29,7 +29,12 @@ struct Context {
 /// All endpoints of an agent.
 pub fn agent_routes(api: Arc<dyn AgentApi>, catalog: Catalog, limits: Limits) -> Routes {
     let context = Context { api, catalog };
-    let context = warp::any().map(move || context.clone());
+    let context = warp::header::optional::<i64>(TERM).map(move |term: Option<i64>| match term {
+        Some(term) => {
+            Context { api: context.api.clone().in_term(Term(term)), catalog: context.catalog.clone() }
+        }
+        None => context.clone(),
+    });
     let status = path!("agent" / "status")
         .and(warp::get())
         .and(context.clone())

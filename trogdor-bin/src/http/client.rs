@@ -15,11 +15,12 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::de::DeserializeOwned;
+use trogdor_core::Term;
 use trogdor_core::api::ApiError;
 use trogdor_core::json::{Kind, Object, read_lenient};
 
 use super::errors::from_answer;
-use super::{JAVA_AGENT, RUN_MS};
+use super::{JAVA_AGENT, RUN_MS, TERM};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const OUR_NAME: HeaderValue = HeaderValue::from_static(concat!("trogdor/", env!("CARGO_PKG_VERSION")));
@@ -75,6 +76,8 @@ pub(super) struct Http {
     client: Client<HttpConnector, Full<Bytes>>,
     target: Arc<str>,
     options: ClientOptions,
+    /// The term of the coordinator that asks.
+    term: Option<Term>,
 }
 
 impl fmt::Debug for Http {
@@ -138,12 +141,17 @@ impl Http {
         connector.set_connect_timeout(Some(options.connect_timeout));
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE);
-        Http { client: builder.build(connector), target: Arc::from(target), options }
+        Http { client: builder.build(connector), target: Arc::from(target), options, term: None }
     }
 
     /// The same connections and options, for another daemon.
     pub(super) fn to(&self, target: &str) -> Http {
         Http { target: Arc::from(target), ..self.clone() }
+    }
+
+    /// The same for a coordinator of this term.
+    pub(super) fn in_term(&self, term: Term) -> Http {
+        Http { term: Some(term), ..self.clone() }
     }
 
     /// Makes a call whose answer says nothing.
@@ -215,6 +223,9 @@ impl Http {
             .header(ACCEPT, JSON);
         if let Some(run_ms) = call.run_ms {
             request = request.header(RUN_MS, run_ms);
+        }
+        if let Some(Term(term)) = self.term {
+            request = request.header(TERM, term);
         }
         if call.body.is_some() {
             request = request.header(CONTENT_TYPE, JSON);

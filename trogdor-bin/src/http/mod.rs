@@ -33,6 +33,9 @@ pub use server::{BindError, Server};
 /// [`StartRule::AtOnce`](trogdor_core::api::StartRule). Java daemons neither send nor read it.
 pub const RUN_MS: &str = "trogdor-run-ms";
 
+/// The request header that says in which term of a coordinator of ours a request is made.
+pub const TERM: &str = "trogdor-term";
+
 /// The longest wait that one long poll may ask for; longer ones are cut.
 pub const LONGEST_POLL: Duration = Duration::from_secs(60);
 

@@ -13,10 +13,11 @@ use tokio::task::{AbortHandle, JoinSet};
 use tracing::{Instrument as _, info, info_span, warn};
 
 use super::handle::{Input, Reply};
+use super::keeper::Keeper;
 use super::machine::{AgentMachine, Effect, Event, Token};
-use super::{AgentConfig, AgentHandle};
+use super::{AgentConfig, AgentHandle, Past};
 use crate::api::ApiError;
-use crate::ids::{TaskId, WorkerId};
+use crate::ids::{TaskId, Term, WorkerId};
 use crate::measure::{Recorder, RecorderBoard};
 use crate::spec::TaskSpec;
 use crate::worker::{
@@ -34,11 +35,16 @@ pub struct Agent {
 
 impl Agent {
     /// Starts an agent on the current tokio runtime.
-    pub fn start(config: AgentConfig) -> Agent {
+    pub fn start(mut config: AgentConfig) -> Agent {
         let (inbox, inputs) = mpsc::channel(INBOX_LEN);
         let start_ms = config.clock.now().wall_ms;
         let classes = config.catalog.classes().map(|class| class.class.to_owned());
-        let machine = AgentMachine::new(start_ms, config.stop_grace.as_millis() as u64, classes.collect());
+        let mut machine =
+            AgentMachine::new(start_ms, config.stop_grace.as_millis() as u64, classes.collect());
+        let Past { workers, term, store } = std::mem::take(&mut config.past);
+        machine.remember(config.clock.now(), workers, term);
+        let mut tasks = JoinSet::new();
+        let keeper = store.map(|store| Keeper::start(store, &mut tasks));
         let (version, versions) = watch::channel(machine.version());
         let handle = AgentHandle {
             inbox,
@@ -46,11 +52,14 @@ impl Agent {
             catalog: config.catalog.clone(),
             start_ms,
             clock: config.clock.clone(),
+            keeper: keeper.clone(),
+            term: None,
         };
         let span = info_span!("agent", node = %config.node);
         let driver = Driver {
             config,
             machine,
+            keeper,
             version,
             board: Arc::default(),
             recorders: Arc::default(),
@@ -60,7 +69,6 @@ impl Agent {
             next_token: 0,
             exit: false,
         };
-        let mut tasks = JoinSet::new();
         tasks.spawn(driver.run(inputs).instrument(span));
         Agent { handle, driver: tasks }
     }
@@ -78,7 +86,7 @@ impl Agent {
     /// Stops all workers, waits for their ends (bounded by the grace period) and exits.
     pub async fn shutdown(mut self) {
         // A full or closed inbox means that it is exiting already.
-        let _ = self.handle.inbox.send(Input::Shutdown { reply: None }).await;
+        let _ = self.handle.inbox.send((None, Input::Shutdown { reply: None })).await;
         self.exited().await;
     }
 }
@@ -91,6 +99,7 @@ struct Running {
 struct Driver {
     config: AgentConfig,
     machine: AgentMachine,
+    keeper: Option<Keeper>,
     version: watch::Sender<u64>,
     board: Arc<StatusBoard>,
     recorders: Arc<RecorderBoard>,
@@ -102,13 +111,13 @@ struct Driver {
 }
 
 impl Driver {
-    async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
+    async fn run(mut self, mut inputs: mpsc::Receiver<(Option<Term>, Input)>) {
         let board = self.board.clone();
         while !self.exit {
             let deadline = self.next_deadline();
             let events = tokio::select! {
                 input = inputs.recv() => match input {
-                    Some(input) => self.accept(input),
+                    Some((term, input)) => self.admit(term, input).await,
                     // Unreachable while the `Agent` lives: it holds a handle.
                     None => return,
                 },
@@ -125,11 +134,11 @@ impl Driver {
     }
 
     /// Answers for a moment longer, so that watchers see how the last workers ended.
-    async fn linger(&mut self, inputs: &mut mpsc::Receiver<Input>) {
+    async fn linger(&mut self, inputs: &mut mpsc::Receiver<(Option<Term>, Input)>) {
         const MOMENT: Duration = Duration::from_millis(50);
         let answering = async {
-            while let Some(input) = inputs.recv().await {
-                for event in self.accept(input) {
+            while let Some((term, input)) = inputs.recv().await {
+                for event in self.admit(term, input).await {
                     self.step(event);
                 }
             }
@@ -151,6 +160,25 @@ impl Driver {
         self.machine.next_deadline().map(|at_ms| Duration::from_millis(at_ms.saturating_sub(now_ms)))
     }
 
+    /// Takes what comes from the latest coordinator, or from none.
+    async fn admit(&mut self, term: Option<Term>, input: Input) -> Vec<Event> {
+        match self.machine.admit(term) {
+            Err(error) => {
+                input.refuse(error);
+                return Vec::new();
+            }
+            Ok(is_new) => {
+                if let (true, Some(term), Some(keeper)) = (is_new, term, self.keeper.clone()) {
+                    let kept = keeper.keep_term(term).await;
+                    if let Err(error) = kept {
+                        warn!(%term, error, "the coordinator's term cannot be kept; after a restart an earlier one is obeyed, too");
+                    }
+                }
+            }
+        }
+        self.accept(input)
+    }
+
     fn accept(&mut self, input: Input) -> Vec<Event> {
         vec![match input {
             Input::Create { request, typed, start, reply } => {
@@ -160,6 +188,11 @@ impl Driver {
             Input::Stop { worker, reply } => Event::Stop { token: self.token(reply), worker },
             Input::Destroy { worker, reply } => Event::Destroy { token: self.token(reply), worker },
             Input::Able(abilities) => Event::Able(abilities),
+            Input::Greet { reply } => {
+                // Nobody waits any more: the request went away.
+                let _ = reply.send(Ok(()));
+                return Vec::new();
+            }
             Input::Shutdown { reply } => Event::Shutdown { token: reply.map(|reply| self.token(reply)) },
             Input::Look(look) => {
                 look(&self.machine, self.config.clock.now());
@@ -220,6 +253,16 @@ impl Driver {
                 warn!(%worker, "aborting a worker that did not stop");
                 if let Some(running) = self.running.remove(&worker) {
                     running.task.abort();
+                }
+            }
+            Effect::Ended { worker } => {
+                if let Some(keeper) = &self.keeper {
+                    keeper.ended(worker);
+                }
+            }
+            Effect::Forget { worker } => {
+                if let Some(keeper) = &self.keeper {
+                    keeper.forget(worker);
                 }
             }
             Effect::Exit => self.exit = true,

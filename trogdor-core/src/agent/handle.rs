@@ -1,17 +1,20 @@
 //! What holders of an agent call: requests become events in the agent's inbox, answers come back
 //! through one-shot channels.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::keeper::Keeper;
 use super::machine::AgentMachine;
+use super::past::FormerWorker;
 use crate::api::{AgentApi, ApiError, StartRule};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, Now};
-use crate::ids::WorkerId;
+use crate::ids::{Term, WorkerId};
 use crate::measure::{ClockResponse, Cursor, RecordingPart};
 use crate::messages::{AgentStatusResponse, CreateWorkerRequest, UptimeResponse, WatchResponse};
 use crate::spec::{Abilities, TaskSpec};
@@ -24,31 +27,64 @@ pub(super) enum Input {
     Stop { worker: WorkerId, reply: Reply },
     Destroy { worker: WorkerId, reply: Reply },
     Able(Abilities),
+    Greet { reply: Reply },
     Shutdown { reply: Option<Reply> },
     Look(Box<dyn FnOnce(&AgentMachine, Now) + Send>),
 }
 
+impl Input {
+    /// Answers with an error instead of acting.
+    pub(super) fn refuse(self, error: ApiError) {
+        let reply = match self {
+            Input::Create { reply, .. }
+            | Input::Stop { reply, .. }
+            | Input::Destroy { reply, .. }
+            | Input::Greet { reply } => Some(reply),
+            Input::Shutdown { reply } => reply,
+            Input::Able(_) | Input::Look(_) => None,
+        };
+        if let Some(reply) = reply {
+            // Nobody waits any more: the request went away.
+            let _ = reply.send(Err(error));
+        }
+    }
+}
+
 /// A way to talk to an agent of this process. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct AgentHandle {
-    pub(super) inbox: mpsc::Sender<Input>,
+    pub(super) inbox: mpsc::Sender<(Option<Term>, Input)>,
     pub(super) versions: watch::Receiver<u64>,
     pub(super) catalog: Catalog,
     pub(super) start_ms: i64,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) keeper: Option<Keeper>,
+    /// The coordinator that speaks; none for anybody else.
+    pub(super) term: Option<Term>,
 }
 
 impl AgentHandle {
     async fn request(&self, input: impl FnOnce(Reply) -> Input) -> Result<(), ApiError> {
         let (reply, answer) = oneshot::channel();
-        self.inbox.send(input(reply)).await.map_err(|_| gone())?;
+        self.inbox.send((self.term, input(reply))).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
+    }
+
+    /// Remembers a worker before it can begin; tells whether it was not remembered already.
+    async fn keep(&self, request: &CreateWorkerRequest) -> Result<bool, ApiError> {
+        let Some(keeper) = &self.keeper else { return Ok(false) };
+        let CreateWorkerRequest { worker_id, task_id, spec } = request.clone();
+        let started_ms = self.clock.now().wall_ms;
+        let kept = keeper.keep(FormerWorker { worker_id, task_id, spec, started_ms, end: None }).await;
+        kept.map_err(|error| {
+            ApiError::Failed(format!("the agent cannot remember the worker, so it does not take it: {error}"))
+        })
     }
 
     /// Tells the agent what else it can do beside its classes; coordinators of ours hear of it.
     pub async fn report(&self, abilities: Abilities) {
         // An agent that has exited can do nothing.
-        let _ = self.inbox.send(Input::Able(abilities)).await;
+        let _ = self.inbox.send((None, Input::Able(abilities))).await;
     }
 
     /// Looks at the state without changing it.
@@ -58,8 +94,14 @@ impl AgentHandle {
     ) -> Result<T, ApiError> {
         let (reply, answer) = oneshot::channel();
         let look = Box::new(move |machine: &AgentMachine, now| drop(reply.send(look(machine, now))));
-        self.inbox.send(Input::Look(look)).await.map_err(|_| gone())?;
+        self.inbox.send((None, Input::Look(look))).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())
+    }
+}
+
+impl fmt::Debug for AgentHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgentHandle").field("start_ms", &self.start_ms).finish_non_exhaustive()
     }
 }
 
@@ -69,6 +111,10 @@ fn gone() -> ApiError {
 
 #[async_trait]
 impl AgentApi for AgentHandle {
+    fn in_term(self: Arc<Self>, term: Term) -> Arc<dyn AgentApi> {
+        Arc::new(AgentHandle { term: Some(term), ..AgentHandle::clone(&self) })
+    }
+
     async fn status(&self) -> Result<AgentStatusResponse, ApiError> {
         self.view(|machine, _| machine.status()).await?
     }
@@ -81,7 +127,15 @@ impl AgentApi for AgentHandle {
     async fn create_worker(&self, request: CreateWorkerRequest, start: StartRule) -> Result<(), ApiError> {
         let (spec, typed) = self.catalog.open(&request.spec)?;
         let request = CreateWorkerRequest { spec, ..request };
-        self.request(|reply| Input::Create { request, typed, start, reply }).await
+        let (worker, is_kept) = (request.worker_id, self.keep(&request).await?);
+        let answer = self.request(|reply| Input::Create { request, typed, start, reply }).await;
+        if answer.is_err()
+            && is_kept
+            && let Some(keeper) = &self.keeper
+        {
+            keeper.forget(worker);
+        }
+        answer
     }
 
     async fn stop_worker(&self, worker: WorkerId) -> Result<(), ApiError> {
@@ -97,6 +151,9 @@ impl AgentApi for AgentHandle {
     }
 
     async fn watch(&self, since: u64, wait: Duration) -> Result<WatchResponse, ApiError> {
+        if self.term.is_some() {
+            self.request(|reply| Input::Greet { reply }).await?;
+        }
         let mut versions = self.versions.clone();
         // A version from an earlier life of the agent may be ahead of ours: answer at once.
         let changed = versions.wait_for(|version| *version != since);

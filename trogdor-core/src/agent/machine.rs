@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::past::{FormerEnd, FormerWorker};
 use crate::api::{ApiError, StartRule};
 use crate::clock::Now;
-use crate::ids::{TaskId, WorkerId};
+use crate::ids::{TaskId, Term, WorkerId};
 use crate::measure::{Cursor, Recording, RecordingPart};
 use crate::messages::{AgentStatusResponse, CreateWorkerRequest, WatchResponse};
 use crate::spec::{Abilities, Spec, TaskSpec};
@@ -18,6 +19,9 @@ use crate::worker::StopReason;
 
 /// What the original says to every request during its shutdown.
 const SHUT_DOWN: &str = "WorkerManager is shut down.";
+
+/// What is said of a worker that an agent was running when it ended.
+const INTERRUPTED: &str = "the worker was interrupted: its agent ended while it was there, and has started again; its outcome is unknown";
 
 /// How long after its grace period a worker is aborted: workers bound their own last waits by the
 /// grace, and shall get to report what those brought.
@@ -63,6 +67,10 @@ pub(crate) enum Effect {
     AskStop { worker: WorkerId, reason: StopReason },
     /// End a worker that did not stop.
     Abort { worker: WorkerId },
+    /// A worker ended and is still remembered.
+    Ended { worker: FormerWorker },
+    /// A worker is not remembered any more.
+    Forget { worker: WorkerId },
     /// Exit: nothing is active any more.
     Exit,
 }
@@ -89,7 +97,8 @@ enum Phase {
 struct Entry {
     task: TaskId,
     spec: Spec,
-    typed: Arc<dyn TaskSpec>,
+    /// None of one from a life before, which is over.
+    typed: Option<Arc<dyn TaskSpec>>,
     started_ms: i64,
     phase: Phase,
     status: Value,
@@ -110,6 +119,8 @@ pub(crate) struct AgentMachine {
     workers: BTreeMap<WorkerId, Entry>,
     /// Grows with every change; never 0, which in a watch request means "everything".
     version: u64,
+    /// The latest coordinator.
+    term: Option<Term>,
     shutting_down: bool,
     exited: bool,
 }
@@ -123,8 +134,50 @@ impl AgentMachine {
             capable_since: 1,
             workers: BTreeMap::new(),
             version: 1,
+            term: None,
             shutting_down: false,
             exited: false,
+        }
+    }
+
+    /// Remembers a life before: its workers were interrupted, and are not run again.
+    pub(crate) fn remember(&mut self, now: Now, workers: Vec<FormerWorker>, term: Option<Term>) {
+        self.term = term;
+        for FormerWorker { worker_id, task_id, spec, started_ms, end } in workers {
+            let end = end.unwrap_or_else(|| FormerEnd {
+                done_ms: now.wall_ms,
+                status: Value::Null,
+                error: INTERRUPTED.to_owned(),
+            });
+            let entry = Entry {
+                task: task_id,
+                spec,
+                typed: None,
+                started_ms,
+                phase: Phase::Done { done_ms: end.done_ms },
+                status: end.status,
+                error: end.error,
+                recording: Recording::default(),
+                forget: false,
+                version: 0,
+            };
+            self.workers.insert(worker_id, entry);
+            self.touch(worker_id);
+        }
+    }
+
+    /// Whether a coordinator may command: none may that has seen a later one come. Tells whether it is a new one.
+    /// Those that tell no term, as Java's, always may.
+    pub(crate) fn admit(&mut self, term: Option<Term>) -> Result<bool, ApiError> {
+        match (term, self.term) {
+            (Some(term), Some(latest)) if term < latest => Err(ApiError::Conflict(format!(
+                "the agent obeys a later coordinator: this one's term is {term}, the other's {latest}; end one of them"
+            ))),
+            (Some(term), latest) if latest != Some(term) => {
+                self.term = Some(term);
+                Ok(true)
+            }
+            _ => Ok(false),
         }
     }
 
@@ -156,12 +209,14 @@ impl AgentMachine {
             }
             Event::StatusPublished { worker, status } => self.publish(worker, status),
             Event::Recorded { worker, recording } => self.record(worker, recording),
-            Event::Finished { worker, error } => self.finish(now, worker, error.unwrap_or_default()),
+            Event::Finished { worker, error } => {
+                self.finish(now, worker, error.unwrap_or_default(), &mut effects);
+            }
             Event::Tick => {}
         }
         self.pass_deadlines(now, &mut effects);
         self.exit_if_idle(&mut effects);
-        self.forget_oldest();
+        self.forget_oldest(&mut effects);
         effects
     }
 
@@ -240,7 +295,7 @@ impl AgentMachine {
         let entry = Entry {
             task: task_id,
             spec,
-            typed,
+            typed: Some(typed),
             started_ms,
             phase: phase.unwrap_or(Phase::Done { done_ms: now.wall_ms }),
             status: Value::Null,
@@ -266,7 +321,7 @@ impl AgentMachine {
             Phase::Stopping { .. } | Phase::Done { .. } => return,
         };
         self.touch(worker);
-        self.forget_if_done(worker);
+        self.forget_if_done(worker, effects);
     }
 
     fn destroy(&mut self, now: Now, worker: WorkerId, effects: &mut Vec<Effect>) {
@@ -274,7 +329,7 @@ impl AgentMachine {
             entry.forget = true;
         }
         self.stop(now, worker, StopReason::Requested, effects);
-        self.forget_if_done(worker);
+        self.forget_if_done(worker, effects);
     }
 
     fn shutdown(&mut self, now: Now, effects: &mut Vec<Effect>) {
@@ -298,7 +353,7 @@ impl AgentMachine {
         }
     }
 
-    fn finish(&mut self, now: Now, worker: WorkerId, error: String) {
+    fn finish(&mut self, now: Now, worker: WorkerId, error: String, effects: &mut Vec<Effect>) {
         let Some(entry) = self.workers.get_mut(&worker) else { return };
         if !matches!(entry.phase, Phase::Done { .. }) {
             entry.phase = Phase::Done { done_ms: now.wall_ms };
@@ -307,11 +362,17 @@ impl AgentMachine {
             entry.error = error;
         }
         self.touch(worker);
-        self.forget_if_done(worker);
+        self.forget_if_done(worker, effects);
+        effects.extend(
+            self.workers
+                .get(&worker)
+                .and_then(|entry| entry.former(worker))
+                .map(|worker| Effect::Ended { worker }),
+        );
     }
 
     /// A Java coordinator never deletes workers; ours does as soon as it has stored the result.
-    fn forget_oldest(&mut self) {
+    fn forget_oldest(&mut self, effects: &mut Vec<Effect>) {
         if self.workers.len() <= DONE_WORKERS_MAX {
             return;
         }
@@ -324,6 +385,7 @@ impl AgentMachine {
             && let Some((_, oldest)) = ended.into_iter().min()
         {
             self.workers.remove(&oldest);
+            effects.push(Effect::Forget { worker: oldest });
             self.version += 1;
         }
     }
@@ -337,8 +399,8 @@ impl AgentMachine {
             match entry.phase {
                 Phase::Waiting { start_at, run_ms } if start_at <= now.mono_ms => {
                     entry.phase = Phase::Running { end_at: now.mono_ms.saturating_add(run_ms) };
-                    let (task, typed) = (entry.task.clone(), entry.typed.clone());
-                    effects.push(Effect::Spawn { worker, task, typed });
+                    let task = entry.task.clone();
+                    effects.extend(entry.typed.clone().map(|typed| Effect::Spawn { worker, task, typed }));
                     self.touch(worker);
                 }
                 Phase::Running { end_at } if end_at <= now.mono_ms => {
@@ -350,7 +412,7 @@ impl AgentMachine {
                     let text = format!(
                         "the worker did not stop within its grace period of {grace_ms} ms and was aborted; its outcome is unknown"
                     );
-                    self.finish(now, worker, text);
+                    self.finish(now, worker, text, effects);
                 }
                 _ => {}
             }
@@ -365,10 +427,11 @@ impl AgentMachine {
         }
     }
 
-    fn forget_if_done(&mut self, worker: WorkerId) {
+    fn forget_if_done(&mut self, worker: WorkerId, effects: &mut Vec<Effect>) {
         let over = |entry: &Entry| entry.forget && matches!(entry.phase, Phase::Done { .. });
         if self.workers.get(&worker).is_some_and(over) {
             self.workers.remove(&worker);
+            effects.push(Effect::Forget { worker });
             self.version += 1;
         }
     }
@@ -395,6 +458,14 @@ fn first_phase(now: Now, spec: &Spec, start: StartRule) -> Option<Phase> {
 }
 
 impl Entry {
+    /// As it is remembered, if it has ended.
+    fn former(&self, worker_id: WorkerId) -> Option<FormerWorker> {
+        let Phase::Done { done_ms } = self.phase else { return None };
+        let end = FormerEnd { done_ms, status: self.status.clone(), error: self.error.clone() };
+        let (task_id, spec) = (self.task.clone(), self.spec.clone());
+        Some(FormerWorker { worker_id, task_id, spec, started_ms: self.started_ms, end: Some(end) })
+    }
+
     fn accepts_again(&self, worker: WorkerId, task: &TaskId, spec: &Spec) -> Result<(), ApiError> {
         let differs = match (self.task == *task, self.spec == *spec) {
             (true, true) => return Ok(()),

@@ -3,7 +3,9 @@
 
 mod driver;
 mod handle;
+mod keeper;
 mod machine;
+mod past;
 #[cfg(test)]
 mod tests;
 
@@ -12,6 +14,7 @@ use std::time::Duration;
 
 pub use driver::Agent;
 pub use handle::AgentHandle;
+pub use past::{AgentStore, FormerEnd, FormerWorker, Past};
 
 use crate::catalog::Catalog;
 use crate::clock::Clock;
@@ -37,4 +40,6 @@ pub struct AgentConfig {
     pub stop_grace: Duration,
     /// What is lent to workers.
     pub extensions: Extensions,
+    /// What it remembers of its lives before.
+    pub past: Past,
 }

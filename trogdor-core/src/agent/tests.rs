@@ -70,6 +70,7 @@ fn step(machine: &mut AgentMachine, mono_ms: u64, event: Event) -> Vec<String> {
         }),
         Effect::Abort { worker } => Some(format!("abort {worker}")),
         Effect::Exit => Some("exit".to_owned()),
+        Effect::Ended { .. } | Effect::Forget { .. } => None,
     };
     machine.step(at(mono_ms), event).into_iter().filter_map(shown).collect()
 }

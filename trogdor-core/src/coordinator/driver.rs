@@ -1,5 +1,6 @@
 //! The coordinator's driver: owns the machine, delivers events and performs effects. No decision
-//! is made here. Nothing is persisted yet: the state lives as long as the process.
+//! is made here. With a store, what [`Journal`] says waits until a change is stored; without, the state lives as long as the
+//! process.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -7,16 +8,23 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
-use tracing::{Instrument as _, debug, error, info, info_span, warn};
+use tracing::{Instrument as _, error, info, info_span, warn};
 
-use super::handle::{Input, Reply};
+use super::handle::{Input, Reply, controller};
+use super::journal::Journal;
 use super::link::{ANSWER_LIMIT, Link, within};
 use super::machine::{AgentRequest, Command, CoordinatorMachine, Effect, Event, Token};
+use super::saved::Key;
+use super::store::{Change, State, Store};
 use super::{CoordinatorConfig, CoordinatorHandle};
 use crate::api::{AgentApi, ApiError, StartRule};
-use crate::ids::{NodeName, WorkerId};
+use crate::ids::{NodeName, TaskId, Term, WorkerId};
+use crate::spec::Spec;
 
 const INBOX_LEN: usize = 1024;
+
+/// How long after a failure the next try to store is made.
+const STORE_AGAIN: Duration = Duration::from_secs(1);
 
 /// A running coordinator. Dropping it ends it at once; workers then run on at their agents.
 #[derive(Debug)]
@@ -26,14 +34,44 @@ pub struct Coordinator {
 }
 
 impl Coordinator {
-    /// Starts a coordinator on the current tokio runtime.
+    /// Starts a coordinator on the current tokio runtime. It forgets everything when it ends.
     pub fn start(config: CoordinatorConfig) -> Coordinator {
+        let mut machine = CoordinatorMachine::new(config.topology.clone(), config.first_worker);
+        let now = config.clock.now();
+        machine.start_contact(now);
+        Coordinator::drive(config, machine, None, Term(now.wall_ms))
+    }
+
+    /// Starts a coordinator on the current tokio runtime that goes on with what one before it has stored.
+    ///
+    /// # Errors
+    /// A record cannot be read; the text names it.
+    pub fn restore(config: CoordinatorConfig, state: State) -> Result<Coordinator, String> {
+        let State { store, records, term } = state;
+        let controller = |spec: &Spec| controller(&config.catalog, spec);
+        let machine = CoordinatorMachine::restore(
+            config.clock.now(),
+            config.topology.clone(),
+            config.first_worker,
+            &records,
+            &controller,
+        )?;
+        Ok(Coordinator::drive(config, machine, Some(store), term))
+    }
+
+    fn drive(
+        config: CoordinatorConfig,
+        mut machine: CoordinatorMachine,
+        store: Option<Box<dyn Store>>,
+        term: Term,
+    ) -> Coordinator {
+        machine.lease_ms = config.lease.as_millis() as u64;
+        machine.retention = config.retention;
         let (inbox, inputs) = mpsc::channel(INBOX_LEN);
         let start_ms = config.clock.now().wall_ms;
         let (version, versions) = watch::channel(0);
         let handle =
             CoordinatorHandle { inbox: inbox.clone(), versions, catalog: config.catalog.clone(), start_ms };
-        let machine = CoordinatorMachine::new(config.topology.clone(), config.first_worker);
         let mut driver = Driver {
             machine,
             version,
@@ -42,7 +80,14 @@ impl Coordinator {
             links: JoinSet::new(),
             commands: JoinSet::new(),
             replies: HashMap::new(),
+            creating: HashMap::new(),
             next_token: 0,
+            journal: Journal::default(),
+            is_durable: store.is_some(),
+            store,
+            commits: JoinSet::new(),
+            trouble: None,
+            term,
             exit: false,
             config,
         };
@@ -68,6 +113,7 @@ struct AgentSide {
     beat: Arc<Notify>,
 }
 
+type Committed = (Box<dyn Store>, Vec<Key>, Result<(), String>);
 type Answered = (WorkerId, Command, Result<(), ApiError>);
 
 struct Driver {
@@ -80,14 +126,25 @@ struct Driver {
     /// Commands on their way; at most one per worker.
     commands: JoinSet<Answered>,
     replies: HashMap<Token, Reply>,
+    /// What they create, of the replies that tell of a creation.
+    creating: HashMap<Token, TaskId>,
     next_token: Token,
+    journal: Journal,
+    is_durable: bool,
+    /// There unless it is at work.
+    store: Option<Box<dyn Store>>,
+    /// At most one.
+    commits: JoinSet<Committed>,
+    /// Why nothing can be stored, and when the next try is due, on the monotonic clock.
+    trouble: Option<(String, u64)>,
+    term: Term,
     exit: bool,
 }
 
 impl Driver {
     fn start_links(&mut self) {
         for node in self.config.topology.nodes().filter(|node| node.agent_port().is_some()) {
-            let api = (self.config.connect)(node);
+            let api = (self.config.connect)(node).in_term(self.term);
             let beat = Arc::new(Notify::new());
             let link = Link {
                 node: node.name.clone(),
@@ -105,11 +162,16 @@ impl Driver {
 
     async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
         while !self.exit {
+            self.commit_next();
             let deadline = self.next_deadline();
             let event = tokio::select! {
                 Some(input) = inputs.recv() => self.accept(input),
                 Some(Ok((worker, command, answer))) = self.commands.join_next() => {
                     Some(Event::CommandAnswered { worker, command, answer })
+                }
+                Some(Ok(committed)) = self.commits.join_next() => {
+                    self.committed(committed).await;
+                    None
                 }
                 () = sleep(deadline) => Some(Event::Tick),
             };
@@ -121,14 +183,89 @@ impl Driver {
     }
 
     async fn step(&mut self, event: Event) {
-        for effect in self.machine.step(self.config.clock.now(), event) {
+        let mut effects = self.machine.step(self.config.clock.now(), event);
+        if self.is_durable {
+            effects = self.journal.take(effects);
+        }
+        self.perform_all(effects).await;
+    }
+
+    async fn perform_all(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
             self.perform(effect).await;
+        }
+    }
+
+    /// Lets what changed be stored, unless something is being stored already.
+    fn commit_next(&mut self) {
+        let now = self.config.clock.now();
+        if self.trouble.as_ref().is_some_and(|(_, again_at)| *again_at > now.mono_ms) {
+            return;
+        }
+        let Some(mut store) = self.store.take() else { return };
+        let Some(keys) = self.journal.begin() else {
+            self.store = Some(store);
+            return;
+        };
+        let changes: Vec<Change> =
+            keys.iter().map(|key| (key.to_string(), self.machine.record(now, key))).collect();
+        self.commits.spawn_blocking(move || {
+            let done = store.commit(&changes);
+            (store, keys, done)
+        });
+    }
+
+    async fn committed(&mut self, (store, keys, done): Committed) {
+        self.store = Some(store);
+        match done {
+            Ok(()) => {
+                if self.trouble.take().is_some() {
+                    info!("the state is stored again");
+                }
+                self.machine.stored(&keys);
+                let effects = self.journal.written();
+                self.perform_all(effects).await;
+            }
+            Err(error) => {
+                if self.trouble.is_none() {
+                    error!(error, "the state cannot be stored; new tasks are refused until it can");
+                }
+                let again_at = self.config.clock.now().mono_ms + STORE_AGAIN.as_millis() as u64;
+                let text = format!("the coordinator cannot store its state: {error}");
+                self.trouble = Some((text.clone(), again_at));
+                for effect in self.journal.failed() {
+                    self.tell_of_failure(effect, &text).await;
+                }
+            }
+        }
+    }
+
+    /// Says of something that was to be told after it was stored that it could not be. A creation is taken back.
+    async fn tell_of_failure(&mut self, effect: Effect, text: &str) {
+        let Effect::Reply { token, answer } = effect else { return self.perform(effect).await };
+        let created = self.creating.remove(&token);
+        if let Some(id) = created.filter(|_| answer.is_ok()) {
+            let effects = self.machine.step(self.config.clock.now(), Event::Revoke { id });
+            let effects = self.journal.take(effects);
+            self.perform_all(effects).await;
+        }
+        let answer = answer.and_then(|()| Err(ApiError::Failed(text.to_owned())));
+        self.reply(token, answer);
+    }
+
+    fn reply(&mut self, token: Token, answer: Result<(), ApiError>) {
+        self.creating.remove(&token);
+        if let Some(reply) = self.replies.remove(&token) {
+            // Nobody waits any more: the request went away.
+            let _ = reply.send(answer);
         }
     }
 
     fn next_deadline(&self) -> Option<Duration> {
         let now_ms = self.config.clock.now().mono_ms;
-        self.machine.next_deadline().map(|at_ms| Duration::from_millis(at_ms.saturating_sub(now_ms)))
+        let again_at = self.trouble.as_ref().map(|(_, again_at)| *again_at);
+        let at_ms = self.machine.next_deadline().into_iter().chain(again_at).min();
+        at_ms.map(|at_ms| Duration::from_millis(at_ms.saturating_sub(now_ms)))
     }
 
     fn accept(&mut self, input: Input) -> Option<Event> {
@@ -136,8 +273,19 @@ impl Driver {
             Input::Event(event) => Some(event),
             Input::Request { event, reply } => {
                 self.next_token += 1;
+                let event = event(self.next_token);
+                if let Event::CreateTask { id, .. } = &event {
+                    if let Some((text, _)) = self.trouble.as_ref().filter(|_| self.machine.task(id).is_err())
+                    {
+                        // Nobody waits any more: the request went away.
+                        let _ =
+                            reply.send(Err(ApiError::Failed(format!("{text}; task {id:?} was not taken"))));
+                        return None;
+                    }
+                    self.creating.insert(self.next_token, id.clone());
+                }
                 self.replies.insert(self.next_token, reply);
-                Some(event(self.next_token))
+                Some(event)
             }
             Input::Look(look) => {
                 look(&self.machine, self.config.clock.now());
@@ -148,19 +296,18 @@ impl Driver {
 
     async fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Reply { token, answer } => {
-                if let Some(reply) = self.replies.remove(&token) {
-                    // Nobody waits any more: the request went away.
-                    let _ = reply.send(answer);
-                }
-            }
+            Effect::Reply { token, answer } => self.reply(token, answer),
+            // Its task was taken back while this waited.
+            Effect::Send { worker, request: AgentRequest::Create { .. }, .. }
+                if !self.machine.workers.contains_key(&worker) => {}
             Effect::Send { node, worker, request } => self.send(&node, worker, request),
             Effect::Beat { node } => {
                 if let Some(agent) = self.agents.get(&node) {
                     agent.beat.notify_one();
                 }
             }
-            Effect::Persist { id } => debug!(task = ?id, "task changed"),
+            // Nothing is stored.
+            Effect::Persist { .. } => {}
             Effect::WorkerFailed { id, node, error } => warn!(task = ?id, %node, error, "worker failed"),
             Effect::Foreign { node, worker } => {
                 warn!(%node, %worker, "an agent runs a worker that is not ours; it is left alone");

@@ -17,6 +17,7 @@ use crate::messages::{
     CoordinatorStatusResponse, CreateTaskRequest, NodesResponse, TaskWorkersResponse, TasksRequest,
     TasksResponse, UptimeResponse,
 };
+use crate::spec::{Spec, TaskController, TaskSpec};
 use crate::states::TaskState;
 
 pub(super) type Reply = oneshot::Sender<Result<(), ApiError>>;
@@ -67,6 +68,18 @@ impl CoordinatorHandle {
     }
 }
 
+/// The controller of a spec, or why it has none.
+fn controller_of(typed: &dyn TaskSpec) -> Result<Box<dyn TaskController>, String> {
+    // Plug-in code: its panic is the task's error, not ours.
+    catch_unwind(AssertUnwindSafe(|| typed.controller())).unwrap_or_else(|_| Err("it panicked".to_owned()))
+}
+
+/// The controller of a spec that was stored.
+pub(super) fn controller(catalog: &Catalog, spec: &Spec) -> Result<Box<dyn TaskController>, String> {
+    let (_, typed) = catalog.open(spec).map_err(|problems| problems.to_string())?;
+    controller_of(&*typed)
+}
+
 fn gone() -> ApiError {
     ApiError::ShuttingDown("the coordinator has exited".to_owned())
 }
@@ -84,9 +97,7 @@ impl CoordinatorApi for CoordinatorHandle {
 
     async fn create_task(&self, request: CreateTaskRequest) -> Result<(), ApiError> {
         let (spec, typed) = self.catalog.open(&request.spec)?;
-        // Plug-in code: its panic is the task's error, not ours.
-        let controller = catch_unwind(AssertUnwindSafe(|| typed.controller()))
-            .unwrap_or_else(|_| Err("it panicked".to_owned()));
+        let controller = controller_of(&*typed);
         let id = request.id;
         self.request(move |token| Event::CreateTask { token, id, spec, controller }).await
     }

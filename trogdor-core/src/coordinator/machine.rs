@@ -7,6 +7,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::DEFAULT_LEASE;
+use super::retention::Retention;
+use super::saved::Key;
 use super::targets::targets;
 use super::workers::{Presence, WorkerEntry};
 use crate::api::ApiError;
@@ -20,9 +23,6 @@ use crate::messages::{
 use crate::spec::{Spec, TaskController};
 use crate::states::{TaskState, WorkerState};
 use crate::topology::Topology;
-
-/// How many ended tasks are remembered; beyond it the one that ended first is forgotten.
-pub(super) const DONE_TASKS_MAX: usize = 10_000;
 
 /// A request's way back; made and resolved by the driver.
 pub(crate) type Token = u64;
@@ -43,6 +43,8 @@ pub(crate) enum Event {
     AgentUnreachable { node: NodeName, error: String },
     /// An agent answered a command, or did not.
     CommandAnswered { worker: WorkerId, command: Command, answer: Result<(), ApiError> },
+    /// A task could not be stored, so its creation is taken back. Nothing of it was sent.
+    Revoke { id: TaskId },
     /// A deadline has passed.
     Tick,
 }
@@ -88,8 +90,9 @@ pub(crate) enum Effect {
     Send { node: NodeName, worker: WorkerId, request: AgentRequest },
     /// Look at an agent now instead of at the next beat.
     Beat { node: NodeName },
-    /// The task changed in a way that must survive a restart (or is gone).
-    Persist { id: TaskId },
+    /// A record changed in a way that must survive a restart, or is gone. Whoever stores it lets the other
+    /// effects of the step wait.
+    Persist { key: Key },
     /// A worker ended with an error; only the first error of a task is kept in its state.
     WorkerFailed { id: TaskId, node: NodeName, error: String },
     /// An agent runs a worker that is not ours; it is left alone.
@@ -100,22 +103,26 @@ pub(crate) enum Effect {
     Exit,
 }
 
-enum Phase {
+pub(super) enum Phase {
     Pending { start_at: u64 },
     Running,
     Stopping,
     Done { done_ms: i64 },
 }
 
-struct Task {
-    original: Spec,
-    effective: Spec,
-    controller: Option<Box<dyn TaskController>>,
-    phase: Phase,
-    started_ms: i64,
-    cancelled: bool,
-    error: String,
-    workers: BTreeMap<NodeName, WorkerId>,
+pub(super) struct Task {
+    pub(super) original: Spec,
+    pub(super) effective: Spec,
+    pub(super) controller: Option<Box<dyn TaskController>>,
+    pub(super) phase: Phase,
+    pub(super) started_ms: i64,
+    /// When its time is over, on the monotonic clock; 0 before it starts.
+    pub(super) end_at: u64,
+    pub(super) cancelled: bool,
+    pub(super) error: String,
+    pub(super) workers: BTreeMap<NodeName, WorkerId>,
+    /// Whether it was stored once.
+    pub(super) is_stored: bool,
 }
 
 /// What is known of a node's agent.
@@ -126,9 +133,13 @@ pub(super) struct NodeEntry {
     kind: &'static str,
     version: String,
     pub(super) capabilities: BTreeSet<String>,
-    error: String,
+    pub(super) error: String,
     pub(super) clock: Option<ClockBounds>,
     foreign: BTreeSet<WorkerId>,
+    /// Which life of the agent answers, ms since the epoch; none while it does not answer.
+    pub(super) life: Option<i64>,
+    /// When it last answered, on the monotonic clock.
+    pub(super) contact_at: u64,
     /// Workers that the agent can still have something to do with.
     pub(super) live: BTreeSet<WorkerId>,
 }
@@ -136,17 +147,22 @@ pub(super) struct NodeEntry {
 /// The coordinator's state.
 pub(crate) struct CoordinatorMachine {
     topology: Arc<Topology>,
-    tasks: BTreeMap<TaskId, Task>,
+    pub(super) tasks: BTreeMap<TaskId, Task>,
     pub(super) workers: BTreeMap<WorkerId, WorkerEntry>,
     /// Tasks that have ended and when, the oldest first.
     pub(super) ended: VecDeque<(TaskId, i64)>,
     /// Tasks that wait for their start, and when that is on the monotonic clock.
-    pending: BTreeSet<(u64, TaskId)>,
+    pub(super) pending: BTreeSet<(u64, TaskId)>,
     pub(super) nodes: BTreeMap<NodeName, NodeEntry>,
     /// About how much memory recordings take, bytes.
     pub(super) recorded: usize,
-    first_worker: i64,
-    next_worker: i64,
+    pub(super) first_worker: i64,
+    pub(super) next_worker: i64,
+    /// Nodes whose agents did not answer the last time, or never did.
+    pub(super) away: BTreeSet<NodeName>,
+    pub(super) retention: Retention,
+    /// How long an agent may be away before its workers count as lost.
+    pub(super) lease_ms: u64,
     /// When a worker was last forgotten, on the monotonic clock.
     removed_at: u64,
 }
@@ -157,8 +173,12 @@ impl CoordinatorMachine {
             let agent = format!("{}:{}", node.hostname, node.agent_port()?);
             Some((node.name.clone(), NodeEntry { agent, ..NodeEntry::default() }))
         });
+        let nodes: BTreeMap<_, _> = nodes.collect();
         CoordinatorMachine {
-            nodes: nodes.collect(),
+            away: nodes.keys().cloned().collect(),
+            nodes,
+            retention: Retention::default(),
+            lease_ms: DEFAULT_LEASE.as_millis() as u64,
             recorded: 0,
             topology,
             tasks: BTreeMap::new(),
@@ -199,21 +219,26 @@ impl CoordinatorMachine {
                     // Whatever answers next may be another program.
                     (entry.kind, entry.version) = ("", String::new());
                     entry.capabilities.clear();
+                    entry.life = None;
+                    self.away.insert(node);
                 }
             }
             Event::CommandAnswered { worker, command, answer } => {
                 self.answered(now, worker, command, answer, &mut effects);
             }
+            Event::Revoke { id } => self.revoke(&id, &mut effects),
             Event::Tick => {}
         }
         self.start_due_tasks(now, &mut effects);
-        self.forget_oldest(&mut effects);
+        self.end_lost(now, &mut effects);
+        self.forget_oldest(now, &mut effects);
         effects
     }
 
     /// When the next [`Event::Tick`] is due, on the monotonic clock.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
-        self.pending.first().map(|(start_at, _)| *start_at)
+        let start = self.pending.first().map(|(start_at, _)| *start_at);
+        start.into_iter().chain(self.lease_ends()).min()
     }
 
     /// The tasks that pass a filter.
@@ -296,12 +321,14 @@ impl CoordinatorMachine {
             controller,
             phase,
             started_ms: -1,
+            end_at: 0,
             cancelled: false,
             error,
             workers: BTreeMap::new(),
+            is_stored: false,
         };
         self.tasks.insert(id.clone(), task);
-        effects.push(Effect::Persist { id });
+        effects.push(Effect::Persist { key: Key::Task(id) });
         Ok(())
     }
 
@@ -309,7 +336,7 @@ impl CoordinatorMachine {
         while self.pending.first().is_some_and(|(start_at, _)| *start_at <= now.mono_ms) {
             let Some((_, id)) = self.pending.pop_first() else { return };
             self.start(now, &id, effects);
-            effects.push(Effect::Persist { id });
+            effects.push(Effect::Persist { key: Key::Task(id) });
         }
     }
 
@@ -325,12 +352,13 @@ impl CoordinatorMachine {
         };
         task.phase = Phase::Running;
         task.started_ms = now.wall_ms;
-        let end_at = now.mono_ms.saturating_add(task.effective.duration_ms().max(0) as u64);
+        task.end_at = now.mono_ms.saturating_add(task.effective.duration_ms().max(0) as u64);
+        effects.push(Effect::Persist { key: Key::Counter });
         for node in targets {
             let worker = WorkerId(self.next_worker);
             self.next_worker += 1;
             task.workers.insert(node.clone(), worker);
-            let entry = WorkerEntry::new(id.clone(), node, task.effective.clone(), end_at);
+            let entry = WorkerEntry::new(id.clone(), node, task.effective.clone(), task.end_at, now);
             if let Some(node) = self.nodes.get_mut(&entry.node) {
                 node.live.insert(worker);
             }
@@ -352,7 +380,7 @@ impl CoordinatorMachine {
             Phase::Stopping | Phase::Done { .. } => return,
         }
         task.cancelled = true;
-        effects.push(Effect::Persist { id: id.clone() });
+        effects.push(Effect::Persist { key: Key::Task(id.clone()) });
         self.stop_workers(now, id, effects);
     }
 
@@ -371,12 +399,14 @@ impl CoordinatorMachine {
         if let Phase::Pending { start_at } = task.phase {
             self.pending.remove(&(start_at, id.clone()));
         }
-        effects.push(Effect::Persist { id: id.clone() });
+        effects.push(Effect::Persist { key: Key::Task(id.clone()) });
         for worker in task.workers.values() {
             if let Some(entry) = self.workers.get_mut(worker) {
                 entry.should_run = false;
                 entry.orphaned = true;
             }
+            effects.push(Effect::Persist { key: Key::Orphan(*worker) });
+            effects.push(Effect::Persist { key: Key::Recording(*worker) });
             self.send_next(*worker, now, effects);
         }
     }
@@ -386,6 +416,9 @@ impl CoordinatorMachine {
         self.note_clock(name, report.clock.as_ref());
         let Some(node) = self.nodes.get_mut(name) else { return };
         (node.reachable, node.error) = (Some(true), String::new());
+        node.life = Some(report.seen.server_start_ms);
+        node.contact_at = now.mono_ms;
+        self.away.remove(name);
         (node.kind, node.version) = match report.ours {
             true => ("rust", report.seen.agent_version.clone()),
             false => ("java", String::new()),
@@ -404,6 +437,9 @@ impl CoordinatorMachine {
         node.foreign = foreign;
         let zombies = report.seen.present.iter().filter(|id| former.contains(&id.0));
         let zombies: Vec<_> = zombies.filter(|id| !self.workers.contains_key(id)).copied().collect();
+        // What a coordinator before this one has not removed yet is looked at, too.
+        let ours = report.seen.present.iter().filter(|id| self.workers.contains_key(id));
+        node.live.extend(ours);
         let live: Vec<_> = node.live.iter().copied().collect();
         for worker in live {
             self.look_at(worker, &report);
@@ -452,13 +488,14 @@ impl CoordinatorMachine {
     }
 
     /// Brings one worker a step further, and its task with it.
-    fn reconcile(&mut self, now: Now, worker: WorkerId, effects: &mut Vec<Effect>) {
+    pub(super) fn reconcile(&mut self, now: Now, worker: WorkerId, effects: &mut Vec<Effect>) {
         self.send_next(worker, now, effects);
         let Some(entry) = self.workers.get_mut(&worker) else { return };
         if entry.orphaned || !entry.state.is_done() || entry.counted {
             return;
         }
         entry.counted = true;
+        effects.push(Effect::Persist { key: Key::Recording(worker) });
         let (id, node) = (entry.task.clone(), entry.node.clone());
         let WorkerState::Done { error, .. } = entry.state.clone() else { return };
         self.worker_done(now, &id, node, error, effects);
@@ -488,47 +525,29 @@ impl CoordinatorMachine {
             task.phase = Phase::Stopping;
             self.stop_workers(now, id, effects);
         }
-        effects.push(Effect::Persist { id: id.clone() });
-    }
-
-    /// Keeps the number of ended tasks bounded: lists what has ended in this step, and forgets what
-    /// ended first. Every change of a task comes with an [`Effect::Persist`].
-    fn forget_oldest(&mut self, effects: &mut Vec<Effect>) {
-        let changed = effects.iter().filter_map(|effect| match effect {
-            Effect::Persist { id } => Some(id),
-            _ => None,
-        });
-        for id in changed {
-            if let Some(Task { phase: Phase::Done { done_ms }, .. }) = self.tasks.get(id)
-                && self.ended.back().is_none_or(|(last, _)| last != id)
-            {
-                self.ended.push_back((id.clone(), *done_ms));
-            }
-        }
-        while self.ended.len() > DONE_TASKS_MAX {
-            let Some((id, listed_ms)) = self.ended.pop_front() else { return };
-            // It may have been destroyed since, and its id be used again.
-            if matches!(self.tasks.get(&id), Some(Task { phase: Phase::Done { done_ms }, .. }) if *done_ms == listed_ms)
-            {
-                for worker in self.workers_of(&id) {
-                    self.remove_worker(worker);
-                }
-                self.tasks.remove(&id);
-                effects.push(Effect::Persist { id });
-            }
-        }
+        effects.push(Effect::Persist { key: Key::Task(id.clone()) });
     }
 
     /// Sends the next command for a worker, if there is one.
     fn send_next(&mut self, worker: WorkerId, now: Now, effects: &mut Vec<Effect>) {
         let Some(entry) = self.workers.get_mut(&worker) else { return };
-        entry.settle(now);
+        let life = self.nodes.get(&entry.node).and_then(|node| node.life);
+        entry.settle(now, life);
         if entry.orphaned && entry.presence == Presence::Absent && entry.in_flight.is_none() {
             self.remove_worker(worker);
+            effects.push(Effect::Persist { key: Key::Orphan(worker) });
             self.removed_at = now.mono_ms;
             return;
         }
         let Some(command) = entry.next_command() else { return };
+        if command == Command::Create {
+            // Sent to an agent that answers only, for of two lives of an agent just one may have got it.
+            let Some(life) = life else { return };
+            if entry.sent_to.is_none() {
+                entry.sent_to = Some(life);
+                effects.push(Effect::Persist { key: Key::Task(entry.task.clone()) });
+            }
+        }
         let request = match command {
             Command::Create => AgentRequest::Create {
                 request: CreateWorkerRequest {

@@ -2,11 +2,18 @@
 //! one link per node that looks at the agent there. No port is opened here; a REST server is one
 //! more holder of a [`CoordinatorHandle`].
 
+mod contact;
 mod driver;
 mod handle;
+mod journal;
 mod link;
 mod machine;
 mod recordings;
+#[cfg(test)]
+mod restart_tests;
+mod retention;
+mod saved;
+mod store;
 mod targets;
 #[cfg(test)]
 mod tests;
@@ -18,6 +25,9 @@ use std::time::Duration;
 
 pub use driver::Coordinator;
 pub use handle::CoordinatorHandle;
+pub use retention::Retention;
+pub use saved::SavedRecord;
+pub use store::{Change, State, Store};
 
 use crate::api::AgentApi;
 use crate::catalog::Catalog;
@@ -27,6 +37,9 @@ use crate::topology::{Node, Topology};
 
 /// Makes the way to the agent of a node: an HTTP client, or a handle in the same process.
 pub type Connect = Arc<dyn Fn(&Node) -> Arc<dyn AgentApi> + Send + Sync>;
+
+/// How long an agent may be away if nothing else is said.
+pub const DEFAULT_LEASE: Duration = Duration::from_secs(30);
 
 /// What a coordinator needs to know.
 #[derive(Clone)]
@@ -41,6 +54,10 @@ pub struct CoordinatorConfig {
     pub heartbeat: Duration,
     /// The id of the first worker.
     pub first_worker: WorkerId,
+    /// How long an agent may be away before its workers count as lost.
+    pub lease: Duration,
+    /// How long ended tasks are kept.
+    pub retention: Retention,
     /// The way to the agents.
     pub connect: Connect,
 }

@@ -60,6 +60,15 @@ impl CoordinatorMachine {
         }
     }
 
+    /// Gives a worker back what it recorded before a restart.
+    pub(super) fn restore_recording(&mut self, worker: WorkerId, recording: Recording) {
+        if let Some(entry) = self.workers.get_mut(&worker) {
+            self.recorded += recording.size();
+            entry.recording = recording;
+            self.forget_recordings();
+        }
+    }
+
     fn forget_recordings(&mut self) {
         let mut oldest = 0;
         while self.recorded > BYTES_MAX

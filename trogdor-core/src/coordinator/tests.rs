@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::machine::{AgentReport, AgentRequest, Command, CoordinatorMachine, DONE_TASKS_MAX, Effect, Event};
+use super::machine::{AgentReport, AgentRequest, Command, CoordinatorMachine, Effect, Event};
 use super::recordings::BYTES_MAX;
+use super::retention::Retention;
 use crate::api::ApiError;
 use crate::clock::Now;
 use crate::ids::{NodeName, TaskId, WorkerId};
@@ -18,49 +19,64 @@ use crate::spec::{FixedNodes, Need, Spec, TaskController};
 use crate::states::{TaskState, WorkerState};
 use crate::topology::{Node, Topology};
 
-const WALL_AT_0: i64 = 1_000_000;
+pub(super) const WALL_AT_0: i64 = 1_000_000;
 
-fn at(mono_ms: u64) -> Now {
+pub(super) fn at(mono_ms: u64) -> Now {
     Now { wall_ms: WALL_AT_0 + mono_ms as i64, mono_ms }
 }
 
-fn machine() -> CoordinatorMachine {
+/// Both agents have answered, at 0.
+pub(super) fn machine() -> CoordinatorMachine {
+    let mut machine = fresh();
+    for node in ["node0", "node1"] {
+        machine.step(at(0), report(node, 0, &[]));
+    }
+    machine
+}
+
+/// No agent has answered.
+pub(super) fn fresh() -> CoordinatorMachine {
     let nodes = ["node0", "node1"].map(|name| Node::local(name, 8888));
     CoordinatorMachine::new(Arc::new(Topology::new(nodes)), WorkerId(100))
 }
 
-fn spec(start_ms: i64, duration_ms: i64) -> Spec {
+pub(super) fn spec(start_ms: i64, duration_ms: i64) -> Spec {
     Spec::of(&NoOpTaskSpec { start_ms, duration_ms }).unwrap()
 }
 
-fn create_on(nodes: &[&'static str], id: &str, spec: Spec) -> Event {
+pub(super) fn create_on(nodes: &[&'static str], id: &str, spec: Spec) -> Event {
     let nodes = nodes.iter().map(|name| NodeName::from(*name)).collect();
     let controller: Box<dyn TaskController> = Box::new(FixedNodes(nodes));
     Event::CreateTask { token: 1, id: TaskId::from(id), spec, controller: Ok(controller) }
 }
 
-fn create(id: &str, duration_ms: i64) -> Event {
+pub(super) fn create(id: &str, duration_ms: i64) -> Event {
     create_on(&["node0"], id, spec(0, duration_ms))
 }
 
-fn stop(id: &str) -> Event {
+pub(super) fn stop(id: &str) -> Event {
     Event::StopTask { token: 1, id: TaskId::from(id) }
 }
 
-fn destroy(id: &str) -> Event {
+pub(super) fn destroy(id: &str) -> Event {
     Event::DestroyTask { token: 1, id: TaskId::from(id) }
 }
 
-fn ok(worker: i64, command: Command) -> Event {
+pub(super) fn ok(worker: i64, command: Command) -> Event {
     Event::CommandAnswered { worker: WorkerId(worker), command, answer: Ok(()) }
 }
 
-fn failed(worker: i64, command: Command, error: ApiError) -> Event {
+pub(super) fn failed(worker: i64, command: Command, error: ApiError) -> Event {
     Event::CommandAnswered { worker: WorkerId(worker), command, answer: Err(error) }
 }
 
 /// What an agent shows: worker → (state name, error).
-fn report(node: &str, asked_at: u64, workers: &[(i64, &str, &str)]) -> Event {
+pub(super) fn report(node: &str, asked_at: u64, workers: &[(i64, &str, &str)]) -> Event {
+    report_of_life(1, node, asked_at, workers)
+}
+
+/// The same of an agent that started then.
+pub(super) fn report_of_life(life: i64, node: &str, asked_at: u64, workers: &[(i64, &str, &str)]) -> Event {
     let state = |name: &str, error: &str| {
         let (task_id, spec, status) = (TaskId::from("foo"), spec(0, 5), Value::from(name));
         match name {
@@ -76,7 +92,7 @@ fn report(node: &str, asked_at: u64, workers: &[(i64, &str, &str)]) -> Event {
     let changed: BTreeMap<_, _> =
         workers.iter().map(|(id, name, error)| (WorkerId(*id), state(name, error))).collect();
     let seen = WatchResponse {
-        server_start_ms: 1,
+        server_start_ms: life,
         agent_version: String::new(),
         capabilities: BTreeSet::new(),
         version: 1,
@@ -89,7 +105,7 @@ fn report(node: &str, asked_at: u64, workers: &[(i64, &str, &str)]) -> Event {
 }
 
 /// Effects in short: answers only when they are errors, no persistence.
-fn step(machine: &mut CoordinatorMachine, mono_ms: u64, event: Event) -> Vec<String> {
+pub(super) fn step(machine: &mut CoordinatorMachine, mono_ms: u64, event: Event) -> Vec<String> {
     let shown = |effect: Effect| match effect {
         Effect::Reply { answer: Ok(()), .. } | Effect::Persist { .. } => None,
         Effect::Reply { answer: Err(error), .. } => Some(format!("refuse: {error}")),
@@ -107,23 +123,23 @@ fn step(machine: &mut CoordinatorMachine, mono_ms: u64, event: Event) -> Vec<Str
     machine.step(at(mono_ms), event).into_iter().filter_map(shown).collect()
 }
 
-fn none() -> [String; 0] {
+pub(super) fn none() -> [String; 0] {
     []
 }
 
-fn state(machine: &CoordinatorMachine, id: &str) -> TaskState {
+pub(super) fn state(machine: &CoordinatorMachine, id: &str) -> TaskState {
     machine.task(&TaskId::from(id)).expect("the task is known")
 }
 
 /// State name, error, cancelled.
-fn short(machine: &CoordinatorMachine, id: &str) -> (&'static str, String, bool) {
+pub(super) fn short(machine: &CoordinatorMachine, id: &str) -> (&'static str, String, bool) {
     let state = state(machine, id);
     let cancelled = matches!(state, TaskState::Done { cancelled: true, .. });
     (state.name(), state.error().unwrap_or_default().to_owned(), cancelled)
 }
 
 /// A machine whose task `foo` runs on node0 as worker 100, seen by a report at 10.
-fn running() -> CoordinatorMachine {
+pub(super) fn running() -> CoordinatorMachine {
     let mut machine = machine();
     assert_eq!(step(&mut machine, 0, create("foo", 1000)), ["node0: create 100 for 1000"]);
     step(&mut machine, 5, ok(100, Command::Create));
@@ -280,7 +296,7 @@ fn a_worker_that_is_gone_while_it_was_to_stop_is_done() {
     step(&mut machine, 30, report("node0", 25, &[]));
     let (name, error, cancelled) = short(&machine, "foo");
     assert_eq!((name, cancelled), ("DONE", true));
-    assert!(error.contains("restarted while the worker was being stopped"), "{error}");
+    assert!(error.contains("does not know the worker any more, which was being stopped"), "{error}");
 }
 
 #[test]
@@ -340,7 +356,10 @@ fn an_old_answer_does_not_hide_a_new_worker() {
     step(&mut machine, 0, create("foo", 1000));
     step(&mut machine, 5, ok(100, Command::Create));
     assert_eq!(step(&mut machine, 6, report("node0", 4, &[])), none(), "it left before the creation");
-    assert_eq!(step(&mut machine, 7, report("node0", 6, &[])), ["node0: create 100 for 993"]);
+    assert_eq!(short(&machine, "foo"), ("RUNNING", String::new(), false));
+    step(&mut machine, 7, report("node0", 6, &[]));
+    let (_, error, _) = short(&machine, "foo");
+    assert!(error.contains("does not know the worker any more"), "nobody runs it twice: {error}");
 }
 
 #[test]
@@ -397,7 +416,7 @@ fn a_late_refusal_does_not_change_how_a_worker_ended() {
 #[test]
 fn history_is_bounded_and_costs_nothing_to_look_at() {
     let mut machine = machine();
-    for number in 0..=DONE_TASKS_MAX as i64 {
+    for number in 0..=Retention::default().tasks as i64 {
         let (id, worker) = (format!("task{number}"), 100 + number);
         step(&mut machine, 0, create(&id, 1000));
         step(&mut machine, 1, ok(worker, Command::Create));
@@ -406,8 +425,8 @@ fn history_is_bounded_and_costs_nothing_to_look_at() {
     }
     assert!(machine.task(&TaskId::from("task0")).is_err(), "the one that ended first is forgotten");
     assert!(machine.task(&TaskId::from("task1")).is_ok());
-    assert_eq!(machine.tasks(&TasksRequest::default()).tasks.len(), DONE_TASKS_MAX);
-    assert_eq!(machine.workers.len(), DONE_TASKS_MAX);
+    assert_eq!(machine.tasks(&TasksRequest::default()).tasks.len(), Retention::default().tasks);
+    assert_eq!(machine.workers.len(), Retention::default().tasks);
     assert_eq!(machine.nodes().nodes["node0"].active_workers, 0);
 }
 

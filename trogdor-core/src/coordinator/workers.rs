@@ -39,6 +39,10 @@ pub(crate) struct WorkerEntry {
     /// How much the clock of its node was ahead while it was there.
     pub clock: Option<ClockBounds>,
     pub in_flight: Option<Command>,
+    /// To which life of its agent it was sent first, ms since the epoch.
+    pub sent_to: Option<i64>,
+    /// Since when it is wanted, on the monotonic clock.
+    pub since: u64,
     /// Whether it was on its agent once.
     was_present: bool,
     /// A command failed: wait for the next sign of life before the next one.
@@ -50,7 +54,7 @@ pub(crate) struct WorkerEntry {
 }
 
 impl WorkerEntry {
-    pub(crate) fn new(task: TaskId, node: NodeName, spec: Spec, end_at: u64) -> WorkerEntry {
+    pub(crate) fn new(task: TaskId, node: NodeName, spec: Spec, end_at: u64, now: Now) -> WorkerEntry {
         WorkerEntry {
             state: WorkerState::Receiving { task_id: task.clone(), spec },
             task,
@@ -62,6 +66,8 @@ impl WorkerEntry {
             recording: Recording::default(),
             clock: None,
             in_flight: None,
+            sent_to: None,
+            since: now.mono_ms,
             was_present: false,
             blocked: false,
             stop_sent: false,
@@ -101,19 +107,25 @@ impl WorkerEntry {
     }
 
     /// Draws the conclusions that need no agent.
-    pub(crate) fn settle(&mut self, now: Now) {
+    pub(crate) fn settle(&mut self, now: Now, life: Option<i64>) {
         if self.state.is_done() || self.in_flight.is_some() || self.presence != Presence::Absent {
             return;
         }
-        if !self.should_run {
-            let error = match self.was_present {
-                true => format!(
-                    "the agent on node {:?} restarted while the worker was being stopped; its outcome is unknown",
-                    self.node
-                ),
-                false => String::new(),
+        // Before there was an acknowledgement, another life of the agent may have run it.
+        let was_there =
+            self.was_present || (life.is_some() && self.sent_to.is_some_and(|sent_to| Some(sent_to) != life));
+        if was_there {
+            let node = &self.node;
+            let doing = if self.should_run { "ran" } else { "was being stopped" };
+            let cause = match life == self.sent_to {
+                true => {
+                    format!("the agent on node {node:?} does not know the worker any more, which {doing}")
+                }
+                false => format!("the agent on node {node:?} restarted while the worker {doing}"),
             };
-            self.end(now, error);
+            self.end(now, format!("{cause}; its outcome is unknown"));
+        } else if !self.should_run {
+            self.end(now, String::new());
         } else if now.mono_ms >= self.end_at && !self.blocked {
             self.end(now, "worker expired".to_owned());
         }
@@ -136,7 +148,7 @@ impl WorkerEntry {
         }
     }
 
-    fn end(&mut self, now: Now, error: String) {
+    pub(super) fn end(&mut self, now: Now, error: String) {
         self.should_run = false;
         self.state = WorkerState::Done {
             task_id: self.task.clone(),
@@ -174,6 +186,8 @@ impl CoordinatorMachine {
                 entry.presence = Presence::Present { since: report.asked_at };
             }
             entry.was_present = true;
+            // Only one life runs it.
+            entry.sent_to = Some(report.seen.server_start_ms);
         } else if is_recent {
             entry.presence = Presence::Absent;
         }

@@ -297,6 +297,7 @@ async fn serve(name: &str, platform: &str, state_dir: &Path, lease: Duration) ->
         clock: SystemClock::shared(),
         stop_grace: Duration::from_secs(30),
         extensions: Extensions::default().with(faults),
+        past: Default::default(),
     });
     let handle = agent.handle();
     let (lines, mut requests) = tokio::sync::mpsc::channel(1);
