@@ -30,6 +30,8 @@ pub mod json;
 pub mod measure;
 pub mod messages;
 pub mod noop;
+#[cfg(test)]
+mod simulation;
 mod spec;
 mod states;
 mod topology;

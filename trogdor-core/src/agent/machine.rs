@@ -2,7 +2,7 @@
 //! stop and are forgotten; it runs nothing, waits for nothing and reads no clock. An invariant:
 //! a worker that was spawned ends in exactly one `Finished` event, or is given up after its grace.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -29,6 +29,9 @@ const ABORT_MARGIN_MS: u64 = 2_000;
 
 /// How many ended workers are remembered.
 pub(super) const DONE_WORKERS_MAX: usize = 1000;
+
+/// How many removed workers are known as such.
+const REMOVED_MAX: usize = 10_000;
 
 /// A request's way back; made and resolved by the driver.
 pub(crate) type Token = u64;
@@ -119,6 +122,8 @@ pub(crate) struct AgentMachine {
     workers: BTreeMap<WorkerId, Entry>,
     /// Grows with every change; never 0, which in a watch request means "everything".
     version: u64,
+    /// The workers that were removed last, the first first: a creation that was long under way must not begin them.
+    removed: VecDeque<WorkerId>,
     /// The latest coordinator.
     term: Option<Term>,
     shutting_down: bool,
@@ -134,6 +139,7 @@ impl AgentMachine {
             capable_since: 1,
             workers: BTreeMap::new(),
             version: 1,
+            removed: VecDeque::new(),
             term: None,
             shutting_down: false,
             exited: false,
@@ -143,6 +149,10 @@ impl AgentMachine {
     /// Remembers a life before: its workers were interrupted, and are not run again.
     pub(crate) fn remember(&mut self, now: Now, workers: Vec<FormerWorker>, term: Option<Term>) {
         self.term = term;
+        #[cfg(test)]
+        if crate::simulation::is_planted(crate::simulation::Planted::RunsAgain) {
+            return;
+        }
         for FormerWorker { worker_id, task_id, spec, started_ms, end } in workers {
             let end = end.unwrap_or_else(|| FormerEnd {
                 done_ms: now.wall_ms,
@@ -289,6 +299,12 @@ impl AgentMachine {
         if let Some(known) = self.workers.get(&worker_id) {
             return known.accepts_again(worker_id, &task_id, &spec);
         }
+        // Our coordinators never use an id again; others may.
+        if matches!(start, StartRule::AtOnce { .. }) && self.removed.contains(&worker_id) {
+            return Err(ApiError::Conflict(format!(
+                "worker {worker_id} was removed before its creation came"
+            )));
+        }
         let started_ms = now.wall_ms;
         let phase = first_phase(now, &spec, start);
         let expired = phase.is_none();
@@ -327,6 +343,10 @@ impl AgentMachine {
     fn destroy(&mut self, now: Now, worker: WorkerId, effects: &mut Vec<Effect>) {
         if let Some(entry) = self.workers.get_mut(&worker) {
             entry.forget = true;
+        }
+        self.removed.push_back(worker);
+        if self.removed.len() > REMOVED_MAX {
+            self.removed.pop_front();
         }
         self.stop(now, worker, StopReason::Requested, effects);
         self.forget_if_done(worker, effects);

@@ -4,7 +4,7 @@
 mod driver;
 mod handle;
 mod keeper;
-mod machine;
+pub(crate) mod machine;
 mod past;
 #[cfg(test)]
 mod tests;

@@ -85,7 +85,7 @@ impl CoordinatorMachine {
     }
 
     /// These records are stored.
-    pub(super) fn stored(&mut self, keys: &[Key]) {
+    pub(crate) fn stored(&mut self, keys: &[Key]) {
         for key in keys {
             if let Key::Task(id) = key
                 && let Some(task) = self.tasks.get_mut(id)

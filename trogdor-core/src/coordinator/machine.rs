@@ -148,7 +148,7 @@ pub(super) struct NodeEntry {
 pub(crate) struct CoordinatorMachine {
     topology: Arc<Topology>,
     pub(super) tasks: BTreeMap<TaskId, Task>,
-    pub(super) workers: BTreeMap<WorkerId, WorkerEntry>,
+    pub(crate) workers: BTreeMap<WorkerId, WorkerEntry>,
     /// Tasks that have ended and when, the oldest first.
     pub(super) ended: VecDeque<(TaskId, i64)>,
     /// Tasks that wait for their start, and when that is on the monotonic clock.
@@ -162,7 +162,7 @@ pub(crate) struct CoordinatorMachine {
     pub(super) away: BTreeSet<NodeName>,
     pub(super) retention: Retention,
     /// How long an agent may be away before its workers count as lost.
-    pub(super) lease_ms: u64,
+    pub(crate) lease_ms: u64,
     /// When a worker was last forgotten, on the monotonic clock.
     removed_at: u64,
 }
@@ -431,6 +431,15 @@ impl CoordinatorMachine {
         let foreign = report.seen.present.iter();
         let foreign = foreign.filter(|id| !self.workers.contains_key(id) && !former.contains(&id.0));
         let foreign: BTreeSet<_> = foreign.copied().collect();
+        #[cfg(test)]
+        if crate::simulation::is_planted(crate::simulation::Planted::KillsForeign) {
+            let kill = |worker: &WorkerId| Effect::Send {
+                node: name.clone(),
+                worker: *worker,
+                request: AgentRequest::Stop,
+            };
+            effects.extend(foreign.iter().map(kill));
+        }
         for worker in foreign.difference(&node.foreign) {
             effects.push(Effect::Foreign { node: name.clone(), worker: *worker });
         }

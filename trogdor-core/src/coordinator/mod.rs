@@ -5,14 +5,14 @@
 mod contact;
 mod driver;
 mod handle;
-mod journal;
+pub(crate) mod journal;
 mod link;
-mod machine;
+pub(crate) mod machine;
 mod recordings;
 #[cfg(test)]
 mod restart_tests;
 mod retention;
-mod saved;
+pub(crate) mod saved;
 mod store;
 mod targets;
 #[cfg(test)]

@@ -7,6 +7,8 @@ use crate::api::ApiError;
 use crate::clock::Now;
 use crate::ids::{NodeName, TaskId, WorkerId};
 use crate::measure::{ClockBounds, Recording};
+#[cfg(test)]
+use crate::simulation::{Planted, is_planted};
 use crate::spec::Spec;
 use crate::states::WorkerState;
 
@@ -45,6 +47,8 @@ pub(crate) struct WorkerEntry {
     pub since: u64,
     /// Whether it was on its agent once.
     was_present: bool,
+    /// A creation is lost, or still under way.
+    is_astray: bool,
     /// A command failed: wait for the next sign of life before the next one.
     blocked: bool,
     /// The agent took a stop; it is repeated only if the next look shows no effect.
@@ -69,6 +73,7 @@ impl WorkerEntry {
             sent_to: None,
             since: now.mono_ms,
             was_present: false,
+            is_astray: false,
             blocked: false,
             stop_sent: false,
             end_at,
@@ -86,7 +91,7 @@ impl WorkerEntry {
         match (command, answer) {
             (Command::Create, Ok(())) => {
                 self.presence = Presence::Present { since: now.mono_ms };
-                self.was_present = true;
+                (self.was_present, self.is_astray) = (true, false);
             }
             // A late refusal of a repeated creation says nothing about a worker that has ended.
             (Command::Create, Err(error)) if error.is_permanent() && self.state.is_done() => {}
@@ -97,6 +102,7 @@ impl WorkerEntry {
             (Command::Create, Err(error)) => {
                 if matches!(error, ApiError::Unreachable(_)) {
                     self.presence = Presence::Unsure;
+                    self.is_astray = true;
                 }
                 self.blocked = true;
             }
@@ -114,6 +120,14 @@ impl WorkerEntry {
         // Before there was an acknowledgement, another life of the agent may have run it.
         let was_there =
             self.was_present || (life.is_some() && self.sent_to.is_some_and(|sent_to| Some(sent_to) != life));
+        #[cfg(test)]
+        if self.should_run && is_planted(Planted::RunsAgain) {
+            return;
+        }
+        #[cfg(test)]
+        if !self.should_run && is_planted(Planted::StuckInStopping) {
+            return;
+        }
         if was_there {
             let node = &self.node;
             let doing = if self.should_run { "ran" } else { "was being stopped" };
@@ -124,6 +138,11 @@ impl WorkerEntry {
                 false => format!("the agent on node {node:?} restarted while the worker {doing}"),
             };
             self.end(now, format!("{cause}; its outcome is unknown"));
+        } else if !self.should_run && self.is_astray {
+            let node = &self.node;
+            self.end(now, format!(
+                "it is not known whether the agent on node {node:?} got the worker before it was to stop; its outcome is unknown"
+            ));
         } else if !self.should_run {
             self.end(now, String::new());
         } else if now.mono_ms >= self.end_at && !self.blocked {
@@ -185,7 +204,7 @@ impl CoordinatorMachine {
             if !matches!(entry.presence, Presence::Present { .. }) {
                 entry.presence = Presence::Present { since: report.asked_at };
             }
-            entry.was_present = true;
+            (entry.was_present, entry.is_astray) = (true, false);
             // Only one life runs it.
             entry.sent_to = Some(report.seen.server_start_ms);
         } else if is_recent {

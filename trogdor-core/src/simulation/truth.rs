@@ -1,0 +1,127 @@
+//! What really happened, seen from nowhere, and what must hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::world::World;
+use crate::ids::{NodeName, TaskId, WorkerId};
+use crate::messages::TasksRequest;
+use crate::states::TaskState;
+
+/// How long after its time a worker may still run: its grace, what is added to it, and slow machines.
+const PATIENCE_MS: u64 = 3_500;
+
+/// One worker as it really was.
+#[derive(Debug, Default)]
+pub(super) struct Run {
+    pub begun: u32,
+    pub begun_at: u64,
+    pub run_ms: u64,
+    /// Whether it ended as it should: by itself, without an error, or because it was asked to.
+    pub ended_well: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Truth {
+    pub runs: BTreeMap<WorkerId, Run>,
+    /// Who began on which node for which task of which coordinator.
+    pub begun: BTreeMap<(TaskId, usize), BTreeSet<WorkerId>>,
+    /// Tasks that were acknowledged, by coordinator, less those that somebody wanted to destroy.
+    pub acknowledged: BTreeSet<(usize, TaskId)>,
+    pub destroyed: BTreeSet<(usize, TaskId)>,
+    /// Workers of nobody of ours.
+    pub foreign: BTreeSet<WorkerId>,
+    pub broken: Option<String>,
+}
+
+impl Truth {
+    pub(super) fn broken(&mut self, why: String) {
+        self.broken.get_or_insert(why);
+    }
+
+    pub(super) fn begins(&mut self, worker: WorkerId, task: &TaskId, agent: usize, run_ms: u64, now_ms: u64) {
+        let run = self.runs.entry(worker).or_default();
+        run.begun += 1;
+        (run.begun_at, run.run_ms) = (now_ms, run_ms);
+        let begun = run.begun;
+        let workers = self.begun.entry((task.clone(), agent)).or_default();
+        workers.insert(worker);
+        if begun > 1 || workers.len() > 1 {
+            let why = format!("task {task} was begun twice on agent {agent}: workers {workers:?}");
+            self.broken(why);
+        }
+    }
+
+    pub(super) fn ends(&mut self, worker: WorkerId, is_well: bool, now_ms: u64) {
+        let Some(run) = self.runs.get_mut(&worker) else { return };
+        run.ended_well = is_well;
+        let over_ms = (now_ms - run.begun_at).saturating_sub(run.run_ms);
+        if over_ms > PATIENCE_MS {
+            self.broken(format!("worker {worker} ran {over_ms} ms longer than it may"));
+        }
+    }
+}
+
+impl World {
+    /// Whether nothing goes on any more.
+    pub(super) fn is_quiet(&self) -> bool {
+        let are_done = |place: usize| {
+            let Some(machine) = &self.coordinators[place].machine else { return true };
+            let tasks = machine.tasks(&TasksRequest::default()).tasks;
+            tasks.values().all(TaskState::is_done) && !self.coordinators[place].is_storing()
+        };
+        (0..2).all(are_done)
+            && self.agents.iter().all(|agent| agent.running.is_empty())
+            && self.coordinators.iter().all(|coordinator| coordinator.live_workers() == 0)
+    }
+
+    /// What must hold at the end.
+    pub(super) fn judge(&mut self) -> Result<(), String> {
+        for agent in &self.agents {
+            if let Some((worker, _)) = agent.running.first_key_value() {
+                return Err(format!("worker {worker} still runs on agent {}", agent.place));
+            }
+        }
+        for (place, id) in self.truth.acknowledged.difference(&self.truth.destroyed) {
+            let Some(machine) = &self.coordinators[*place].machine else {
+                return Err(format!("coordinator {place} is not there"));
+            };
+            let Ok(state) = machine.task(id) else {
+                return Err(format!("task {id} was acknowledged and is lost"));
+            };
+            let TaskState::Done { error, .. } = &state else {
+                return Err(format!("task {id} is {} for ever", state.name()));
+            };
+            // Success is what really was one.
+            let workers = machine.task_workers(id).map_err(|error| error.to_string())?.workers;
+            if error.is_empty() {
+                for node in workers.keys() {
+                    self.succeeded(id, node)?;
+                }
+            }
+        }
+        for (place, coordinator) in self.coordinators.iter().enumerate() {
+            let Some(machine) = &coordinator.machine else { continue };
+            if let Some(at_ms) = machine.next_deadline() {
+                return Err(format!("coordinator {place} still waits for {at_ms}"));
+            }
+            if coordinator.live_workers() > 0 {
+                return Err(format!("coordinator {place} still waits for word of a worker"));
+            }
+            coordinator.disk_is_like(machine)?;
+        }
+        Ok(())
+    }
+
+    /// A worker of a task that is said to have done well did, or was stopped before it began.
+    fn succeeded(&self, id: &TaskId, node: &NodeName) -> Result<(), String> {
+        let agent =
+            node.as_str().trim_start_matches("agent").parse::<usize>().map_err(|error| error.to_string())?;
+        let workers = self.truth.begun.get(&(id.clone(), agent)).into_iter().flatten();
+        for worker in workers {
+            if !self.truth.runs.get(worker).is_some_and(|run| run.ended_well) {
+                return Err(format!("task {id} is said to have done well, but worker {worker} did not"));
+            }
+        }
+        Ok(())
+    }
+}
