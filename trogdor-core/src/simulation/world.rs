@@ -348,14 +348,14 @@ impl World {
 impl Happening {
     /// Whether it goes on for ever.
     fn is_routine(&self) -> bool {
-        match self {
+        matches!(
+            self,
             Happening::LookDue { .. }
-            | Happening::Arrives { request: Request::Look { .. }, .. }
-            | Happening::Answered { answer: Answer::Seen(_), .. }
-            | Happening::TimedOut { .. }
-            | Happening::CoordinatorTick(_)
-            | Happening::AgentTick(_) => true,
-            _ => false,
-        }
+                | Happening::Arrives { request: Request::Look { .. }, .. }
+                | Happening::Answered { answer: Answer::Seen(_), .. }
+                | Happening::TimedOut { .. }
+                | Happening::CoordinatorTick(_)
+                | Happening::AgentTick(_)
+        )
     }
 }
