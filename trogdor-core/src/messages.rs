@@ -80,15 +80,18 @@ pub struct TasksRequest {
     pub last_end_ms: i64,
     /// Only this state, by its name on the wire.
     pub state: Option<String>,
+    /// Ours: only ids after this one, in the order of their bytes; the empty one is before all.
+    pub after: TaskId,
+    /// Ours: no more than this many; 0 means all.
+    pub limit: usize,
 }
 
 impl TasksRequest {
-    /// Whether a task passes all conditions.
-    pub fn matches(&self, id: &TaskId, state: &TaskState) -> bool {
-        (self.task_ids.is_empty() || self.task_ids.contains(id))
-            && within(state.started_ms(), self.first_start_ms, self.last_start_ms)
-            && within(state.done_ms(), self.first_end_ms, self.last_end_ms)
-            && self.state.as_deref().is_none_or(|name| name == state.name())
+    /// Whether a task passes all conditions on its state: its name, and when it started and ended, -1 for never.
+    pub fn matches(&self, name: &str, started_ms: i64, done_ms: i64) -> bool {
+        within(started_ms, self.first_start_ms, self.last_start_ms)
+            && within(done_ms, self.first_end_ms, self.last_end_ms)
+            && self.state.as_deref().is_none_or(|wanted| wanted == name)
     }
 }
 

@@ -254,20 +254,25 @@ fn one_of_two_hangs() -> (Arc<dyn Clock>, Agent, Coordinator) {
 async fn an_agent_that_hangs_delays_no_other_node() {
     let (_clock, agent, coordinator) = one_of_two_hangs();
     let handle = coordinator.handle();
-    handle.create_task(no_op("foo", Duration::from_secs(60))).await.unwrap();
+    handle.create_task(no_op("foo", Duration::from_secs(20))).await.unwrap();
     // Paused time goes on once nothing is left to be done.
     tokio::time::sleep(Duration::from_millis(1)).await;
     let status = handle.task("foo".into()).await.unwrap().status().clone();
     assert_eq!(status, json!({"fine": "active", "hangs": "receiving"}));
 
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_secs(25)).await;
     let workers = handle.task_workers("foo".into()).await.unwrap().workers;
     let WorkerState::Done { started_ms, done_ms, .. } = &workers["fine"] else { panic!("{workers:?}") };
-    assert!((60_000..60_020).contains(&(done_ms - started_ms)), "{workers:?}");
+    assert!((20_000..20_020).contains(&(done_ms - started_ms)), "{workers:?}");
     assert!(!workers["hangs"].is_done());
     let node = handle.nodes().await.unwrap().nodes["hangs"].clone();
     assert_eq!((node.reachable, node.error.as_str()), (Some(false), "no answer within 10000 ms"));
     assert!(agent.handle().status().await.unwrap().workers.is_empty(), "the result was taken and deleted");
+
+    // Its lease is over.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let error = handle.task("foo".into()).await.unwrap().error().unwrap().to_owned();
+    assert!(error.starts_with("the agent on node \"hangs\" could not be reached for 30 s"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

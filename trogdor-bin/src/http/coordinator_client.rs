@@ -84,7 +84,16 @@ fn fits_path(id: &str) -> bool {
 }
 
 fn query(request: &TasksRequest) -> String {
-    let TasksRequest { task_ids, first_start_ms, last_start_ms, first_end_ms, last_end_ms, state } = request;
+    let TasksRequest {
+        task_ids,
+        first_start_ms,
+        last_start_ms,
+        first_end_ms,
+        last_end_ms,
+        state,
+        after,
+        limit,
+    } = request;
     let mut query = format!(
         "firstStartMs={first_start_ms}&lastStartMs={last_start_ms}&firstEndMs={first_end_ms}&lastEndMs={last_end_ms}"
     );
@@ -93,6 +102,13 @@ fn query(request: &TasksRequest) -> String {
     }
     if let Some(state) = state {
         query.push_str(&format!("&state={}", encode(state)));
+    }
+    // Only where they are wanted: the original does not know them.
+    if !after.as_str().is_empty() {
+        query.push_str(&format!("&after={}", encode(after.as_str())));
+    }
+    if *limit > 0 {
+        query.push_str(&format!("&limit={limit}"));
     }
     query
 }

@@ -51,6 +51,8 @@ impl Query {
             first_end_ms: self.number("firstEndMs")?.max(0),
             last_end_ms: self.number("lastEndMs")?.max(0),
             state,
+            after: TaskId::from(self.text("after")),
+            limit: usize::try_from(self.number("limit")?).unwrap_or(0),
         })
     }
 

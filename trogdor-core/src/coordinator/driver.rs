@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tracing::{Instrument as _, error, info, info_span, warn};
 
-use super::handle::{Input, Reply, controller};
+use super::handle::{Awaited, Input, Reply, controller};
 use super::journal::Journal;
 use super::link::{ANSWER_LIMIT, Link, within};
 use super::machine::{AgentRequest, Command, CoordinatorMachine, Effect, Event, Token};
@@ -69,12 +69,9 @@ impl Coordinator {
         machine.retention = config.retention;
         let (inbox, inputs) = mpsc::channel(INBOX_LEN);
         let start_ms = config.clock.now().wall_ms;
-        let (version, versions) = watch::channel(0);
-        let handle =
-            CoordinatorHandle { inbox: inbox.clone(), versions, catalog: config.catalog.clone(), start_ms };
+        let handle = CoordinatorHandle { inbox: inbox.clone(), catalog: config.catalog.clone(), start_ms };
         let mut driver = Driver {
             machine,
-            version,
             inbox,
             agents: BTreeMap::new(),
             links: JoinSet::new(),
@@ -82,6 +79,7 @@ impl Coordinator {
             replies: HashMap::new(),
             creating: HashMap::new(),
             next_token: 0,
+            awaiting: HashMap::new(),
             journal: Journal::default(),
             is_durable: store.is_some(),
             store,
@@ -119,7 +117,6 @@ type Answered = (WorkerId, Command, Result<(), ApiError>);
 struct Driver {
     config: CoordinatorConfig,
     machine: CoordinatorMachine,
-    version: watch::Sender<u64>,
     inbox: mpsc::Sender<Input>,
     agents: BTreeMap<NodeName, AgentSide>,
     links: JoinSet<()>,
@@ -129,6 +126,8 @@ struct Driver {
     /// What they create, of the replies that tell of a creation.
     creating: HashMap<Token, TaskId>,
     next_token: Token,
+    /// Who waits for the end of a task. Who does no more is dropped when the next one comes, or the task ends.
+    awaiting: HashMap<TaskId, Vec<Awaited>>,
     journal: Journal,
     is_durable: bool,
     /// There unless it is at work.
@@ -177,7 +176,6 @@ impl Driver {
             };
             if let Some(event) = event {
                 self.step(event).await;
-                self.version.send_modify(|version| *version += 1);
             }
         }
     }
@@ -223,6 +221,9 @@ impl Driver {
                     info!("the state is stored again");
                 }
                 self.machine.stored(&keys);
+                for key in &keys {
+                    self.tell_end(key);
+                }
                 let effects = self.journal.written();
                 self.perform_all(effects).await;
             }
@@ -261,6 +262,22 @@ impl Driver {
         }
     }
 
+    /// Tells those who wait for the end of a task, if the record is of one that has ended or is gone.
+    fn tell_end(&mut self, key: &Key) {
+        let Key::Task(id) = key else { return };
+        if !self.awaiting.contains_key(id) || self.journal.holds(key) {
+            return;
+        }
+        let state = self.machine.task(id);
+        if state.as_ref().is_ok_and(|state| !state.is_done()) {
+            return;
+        }
+        for reply in self.awaiting.remove(id).unwrap_or_default() {
+            // Nobody waits any more: the request went away.
+            let _ = reply.send(state.clone());
+        }
+    }
+
     fn next_deadline(&self) -> Option<Duration> {
         let now_ms = self.config.clock.now().mono_ms;
         let again_at = self.trouble.as_ref().map(|(_, again_at)| *again_at);
@@ -287,6 +304,13 @@ impl Driver {
                 self.replies.insert(self.next_token, reply);
                 Some(event)
             }
+            Input::Await { id, reply } => {
+                let replies = self.awaiting.entry(id.clone()).or_default();
+                replies.retain(|reply| !reply.is_closed());
+                replies.push(reply);
+                self.tell_end(&Key::Task(id));
+                None
+            }
             Input::Look(look) => {
                 look(&self.machine, self.config.clock.now());
                 None
@@ -307,7 +331,7 @@ impl Driver {
                 }
             }
             // Nothing is stored.
-            Effect::Persist { .. } => {}
+            Effect::Persist { key } => self.tell_end(&key),
             Effect::WorkerFailed { id, node, error } => warn!(task = ?id, %node, error, "worker failed"),
             Effect::Foreign { node, worker } => {
                 warn!(%node, %worker, "an agent runs a worker that is not ours; it is left alone");

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use super::machine::{CoordinatorMachine, Event, Token};
 use crate::api::{ApiError, CoordinatorApi};
@@ -24,16 +24,25 @@ pub(super) type Reply = oneshot::Sender<Result<(), ApiError>>;
 
 /// What waits in the inbox.
 pub(super) enum Input {
-    Request { event: Box<dyn FnOnce(Token) -> Event + Send>, reply: Reply },
+    Request {
+        event: Box<dyn FnOnce(Token) -> Event + Send>,
+        reply: Reply,
+    },
     Event(Event),
     Look(Box<dyn FnOnce(&CoordinatorMachine, Now) + Send>),
+    /// Wants a task when it has ended, and that is stored.
+    Await {
+        id: TaskId,
+        reply: Awaited,
+    },
 }
+
+pub(super) type Awaited = oneshot::Sender<Result<TaskState, ApiError>>;
 
 /// A way to talk to a coordinator of this process. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct CoordinatorHandle {
     pub(super) inbox: mpsc::Sender<Input>,
-    pub(super) versions: watch::Receiver<u64>,
     pub(super) catalog: Catalog,
     pub(super) start_ms: i64,
 }
@@ -56,15 +65,9 @@ impl CoordinatorHandle {
     }
 
     async fn until_done(&self, id: &TaskId) -> Result<TaskState, ApiError> {
-        let mut versions = self.versions.clone();
-        loop {
-            versions.borrow_and_update();
-            let state = self.task(id.clone()).await?;
-            if state.is_done() {
-                return Ok(state);
-            }
-            versions.changed().await.map_err(|_| gone())?;
-        }
+        let (reply, answer) = oneshot::channel();
+        self.inbox.send(Input::Await { id: id.clone(), reply }).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
     }
 }
 

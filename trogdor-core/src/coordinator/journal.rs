@@ -38,6 +38,11 @@ impl Journal {
         effects
     }
 
+    /// Whether a change of a record is not stored yet.
+    pub(crate) fn holds(&self, key: &Key) -> bool {
+        self.dirty.contains(key) || self.writing.as_ref().is_some_and(|writing| writing.contains(key))
+    }
+
     /// The next batch to be written, unless one is being written.
     pub(crate) fn begin(&mut self) -> Option<Vec<Key>> {
         if self.writing.is_some() || self.dirty.is_empty() {

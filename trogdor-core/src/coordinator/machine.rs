@@ -3,6 +3,7 @@
 //! reconciliation of the two. It sends nothing, waits for nothing and reads no clock.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -154,6 +155,8 @@ pub(crate) struct CoordinatorMachine {
     /// Tasks that wait for their start, and when that is on the monotonic clock.
     pub(super) pending: BTreeSet<(u64, TaskId)>,
     pub(super) nodes: BTreeMap<NodeName, NodeEntry>,
+    /// Workers whose recordings were forgotten in this step.
+    pub(super) forgotten: Vec<WorkerId>,
     /// About how much memory recordings take, bytes.
     pub(super) recorded: usize,
     pub(super) first_worker: i64,
@@ -180,6 +183,7 @@ impl CoordinatorMachine {
             retention: Retention::default(),
             lease_ms: DEFAULT_LEASE.as_millis() as u64,
             recorded: 0,
+            forgotten: Vec::new(),
             topology,
             tasks: BTreeMap::new(),
             workers: BTreeMap::new(),
@@ -232,6 +236,8 @@ impl CoordinatorMachine {
         self.start_due_tasks(now, &mut effects);
         self.end_lost(now, &mut effects);
         self.forget_oldest(now, &mut effects);
+        let forgotten = self.forgotten.drain(..).map(|id| Effect::Persist { key: Key::Recording(id) });
+        effects.extend(forgotten);
         effects
     }
 
@@ -241,10 +247,20 @@ impl CoordinatorMachine {
         start.into_iter().chain(self.lease_ends()).min()
     }
 
-    /// The tasks that pass a filter.
+    /// The tasks that pass a filter, by their ids. What is not asked for costs little.
     pub(crate) fn tasks(&self, request: &TasksRequest) -> TasksResponse {
-        let states = self.tasks.iter().map(|(id, task)| (id.clone(), self.state(task)));
-        TasksResponse { tasks: states.filter(|(id, state)| request.matches(id, state)).collect() }
+        let limit = if request.limit == 0 { usize::MAX } else { request.limit };
+        let after = (Bound::Excluded(&request.after), Bound::Unbounded);
+        let named = request.task_ids.range::<TaskId, _>(after);
+        let tasks: Box<dyn Iterator<Item = (&TaskId, &Task)>> = match request.task_ids.is_empty() {
+            true => Box::new(self.tasks.range::<TaskId, _>(after)),
+            false => Box::new(named.filter_map(|id| self.tasks.get_key_value(id))),
+        };
+        let tasks = tasks.filter(|(_, task)| {
+            let (name, done_ms) = task.phase.name_and_end();
+            request.matches(name, task.started_ms, done_ms)
+        });
+        TasksResponse { tasks: tasks.take(limit).map(|(id, task)| (id.clone(), self.state(task))).collect() }
     }
 
     /// One task.
@@ -598,6 +614,18 @@ impl CoordinatorMachine {
                     statuses.map(|(node, worker)| (node.to_string(), status(worker))).collect();
                 Value::Object(by_node)
             }
+        }
+    }
+}
+
+impl Phase {
+    /// The state's name on the wire, and when the task ended, -1 for never.
+    fn name_and_end(&self) -> (&'static str, i64) {
+        match self {
+            Phase::Pending { .. } => ("PENDING", -1),
+            Phase::Running => ("RUNNING", -1),
+            Phase::Stopping => ("STOPPING", -1),
+            Phase::Done { done_ms } => ("DONE", *done_ms),
         }
     }
 }

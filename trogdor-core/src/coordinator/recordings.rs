@@ -81,6 +81,7 @@ impl CoordinatorMachine {
                 if before == 0 || !entry.state.is_done() {
                     continue;
                 }
+                self.forgotten.push(worker);
                 entry.recording = Recording::default();
                 entry.recording.note(Notice {
                     at_ms: done_ms,

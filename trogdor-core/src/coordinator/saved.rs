@@ -204,10 +204,10 @@ impl CoordinatorMachine {
                 }
             }
         }
+        machine.list_ended();
         for (id, recording) in recordings {
             machine.restore_recording(id, recording);
         }
-        machine.list_ended();
         Ok(machine)
     }
 

@@ -447,6 +447,9 @@ fn filters_look_at_actual_times_and_states() {
     assert_eq!(found(TasksRequest { first_end_ms: 1, ..all() }), none());
     assert_eq!(found(TasksRequest { last_end_ms: i64::MAX, ..all() }), none());
     assert_eq!(found(TasksRequest { first_end_ms: -5, ..all() }), ["foo", "later"]);
+    assert_eq!(found(TasksRequest { limit: 1, ..all() }), ["foo"]);
+    assert_eq!(found(TasksRequest { limit: 1, after: TaskId::from("foo"), ..all() }), ["later"]);
+    assert_eq!(found(TasksRequest { after: TaskId::from("later"), ..all() }), none());
 }
 
 #[test]
