@@ -14,6 +14,7 @@ use crate::messages::{
     AgentStatusResponse, CoordinatorStatusResponse, CreateTaskRequest, CreateWorkerRequest, NodesResponse,
     TaskWorkersResponse, TasksRequest, TasksResponse, UptimeResponse, WatchResponse,
 };
+use crate::overview::Overview;
 use crate::states::TaskState;
 
 /// Why a call failed.
@@ -107,6 +108,10 @@ pub trait CoordinatorApi: Send + Sync {
     async fn recording(&self, id: TaskId, node: NodeName, after: Cursor) -> Result<RecordingPart, ApiError>;
     /// What it knows of its nodes.
     async fn nodes(&self) -> Result<NodesResponse, ApiError>;
+    /// All that is worth a glance, if it can tell: Java coordinators answer [`ApiError::NotFound`].
+    async fn overview(&self) -> Result<Overview<serde_json::Value>, ApiError> {
+        Err(ApiError::NotFound("there is no overview here".to_owned()))
+    }
 }
 
 /// What an agent does.

@@ -30,6 +30,7 @@ pub mod json;
 pub mod measure;
 pub mod messages;
 pub mod noop;
+pub mod overview;
 #[cfg(test)]
 mod simulation;
 mod spec;

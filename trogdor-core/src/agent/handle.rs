@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::keeper::Keeper;
-use super::machine::AgentMachine;
+use super::machine::{AgentGauges, AgentMachine};
 use super::past::FormerWorker;
 use crate::api::{AgentApi, ApiError, StartRule};
 use crate::catalog::Catalog;
@@ -85,6 +85,25 @@ impl AgentHandle {
     pub async fn report(&self, abilities: Abilities) {
         // An agent that has exited can do nothing.
         let _ = self.inbox.send((None, Input::Able(abilities))).await;
+    }
+
+    /// The agent in numbers.
+    ///
+    /// # Errors
+    /// The agent has exited.
+    pub async fn gauges(&self) -> Result<AgentGauges, ApiError> {
+        self.view(|machine, _| machine.gauges()).await
+    }
+
+    /// When it started, ms since the epoch.
+    pub fn start_ms(&self) -> i64 {
+        self.start_ms
+    }
+
+    /// How many requests wait for it, and how many may.
+    pub fn inbox(&self) -> (usize, usize) {
+        let most = self.inbox.max_capacity();
+        (most - self.inbox.capacity(), most)
     }
 
     /// Looks at the state without changing it.

@@ -2,12 +2,16 @@
 //! stop and are forgotten; it runs nothing, waits for nothing and reads no clock. An invariant:
 //! a worker that was spawned ends in exactly one `Finished` event, or is given up after its grace.
 
+mod overview;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::past::{FormerEnd, FormerWorker};
+pub use overview::{AgentCounts, AgentGauges};
+
 use crate::api::{ApiError, StartRule};
 use crate::clock::Now;
 use crate::ids::{TaskId, Term, WorkerId};
@@ -120,6 +124,8 @@ pub(crate) struct AgentMachine {
     /// The version with which they last changed.
     capable_since: u64,
     workers: BTreeMap<WorkerId, Entry>,
+    /// What has happened so far, in numbers.
+    counts: AgentCounts,
     /// Grows with every change; never 0, which in a watch request means "everything".
     version: u64,
     /// The workers that were removed last, the first first: a creation that was long under way must not begin them.
@@ -138,6 +144,7 @@ impl AgentMachine {
             capabilities,
             capable_since: 1,
             workers: BTreeMap::new(),
+            counts: AgentCounts::default(),
             version: 1,
             removed: VecDeque::new(),
             term: None,
@@ -194,6 +201,7 @@ impl AgentMachine {
     /// Takes an event and tells what is to be done.
     pub(crate) fn step(&mut self, now: Now, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();
+        self.note_event(&event);
         match event {
             Event::Create { token, request, typed, start } => {
                 let answer = self.create(now, request, typed, start);
@@ -226,6 +234,7 @@ impl AgentMachine {
         }
         self.pass_deadlines(now, &mut effects);
         self.exit_if_idle(&mut effects);
+        self.note_effects(&effects);
         self.forget_oldest(&mut effects);
         effects
     }
@@ -478,6 +487,11 @@ fn first_phase(now: Now, spec: &Spec, start: StartRule) -> Option<Phase> {
 }
 
 impl Entry {
+    /// Its class; one name for all from a life before.
+    fn class(&self) -> &'static str {
+        self.typed.as_ref().map_or("unknown", |typed| typed.typetag_name())
+    }
+
     /// As it is remembered, if it has ended.
     fn former(&self, worker_id: WorkerId) -> Option<FormerWorker> {
         let Phase::Done { done_ms } = self.phase else { return None };

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 pub use driver::Agent;
 pub use handle::AgentHandle;
+pub use machine::{AgentCounts, AgentGauges};
 pub use past::{AgentStore, FormerEnd, FormerWorker, Past};
 
 use crate::catalog::Catalog;

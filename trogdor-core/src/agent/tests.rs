@@ -1,5 +1,7 @@
 //! The agent's state machine as tables: events in, effects and states out. No runtime, no clock.
 
+mod overview;
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};

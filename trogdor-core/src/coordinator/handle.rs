@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
-use super::machine::{CoordinatorMachine, Event, Token};
+use super::machine::{CoordinatorGauges, CoordinatorMachine, Event, Fold, Token};
 use crate::api::{ApiError, CoordinatorApi};
 use crate::catalog::Catalog;
 use crate::clock::Now;
@@ -17,6 +17,7 @@ use crate::messages::{
     CoordinatorStatusResponse, CreateTaskRequest, NodesResponse, TaskWorkersResponse, TasksRequest,
     TasksResponse, UptimeResponse,
 };
+use crate::overview::Overview;
 use crate::spec::{Spec, TaskController, TaskSpec};
 use crate::states::TaskState;
 
@@ -62,6 +63,42 @@ impl CoordinatorHandle {
         let look = Box::new(move |machine: &CoordinatorMachine, now| drop(reply.send(look(machine, now))));
         self.inbox.send(Input::Look(look)).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())
+    }
+
+    /// What a person wants to see; `fold` sums up what the workers of a task tell.
+    ///
+    /// # Errors
+    /// The coordinator has exited.
+    pub async fn overview<F: Default + Send + 'static>(
+        &self,
+        fold: Fold<F>,
+    ) -> Result<Overview<F>, ApiError> {
+        let start_ms = self.start_ms;
+        self.view(move |machine, now| machine.overview(now.wall_ms, start_ms, fold)).await
+    }
+
+    /// The coordinator in numbers, at a cost that does not grow with the number of ended tasks.
+    ///
+    /// # Errors
+    /// The coordinator has exited.
+    pub async fn gauges(&self) -> Result<CoordinatorGauges, ApiError> {
+        self.view(|machine, _| machine.gauges()).await
+    }
+
+    /// When it started, ms since the epoch.
+    pub fn start_ms(&self) -> i64 {
+        self.start_ms
+    }
+
+    /// How many requests and events wait for it, and how many may.
+    pub fn inbox(&self) -> (usize, usize) {
+        let most = self.inbox.max_capacity();
+        (most - self.inbox.capacity(), most)
+    }
+
+    /// Returns when it has exited.
+    pub async fn exited(&self) {
+        self.inbox.closed().await;
     }
 
     async fn until_done(&self, id: &TaskId) -> Result<TaskState, ApiError> {

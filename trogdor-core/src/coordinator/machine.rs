@@ -2,11 +2,15 @@
 //! wanted set of workers on each node, and what the agents last told; [`super::workers`] holds the
 //! reconciliation of the two. It sends nothing, waits for nothing and reads no clock.
 
+mod overview;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+
+pub use overview::{CoordinatorCounts, CoordinatorGauges, Fold};
 
 use super::DEFAULT_LEASE;
 use super::retention::Retention;
@@ -166,6 +170,8 @@ pub(crate) struct CoordinatorMachine {
     pub(super) retention: Retention,
     /// How long an agent may be away before its workers count as lost.
     pub(crate) lease_ms: u64,
+    /// What has happened so far, in numbers.
+    pub(super) counts: CoordinatorCounts,
     /// When a worker was last forgotten, on the monotonic clock.
     removed_at: u64,
 }
@@ -184,6 +190,7 @@ impl CoordinatorMachine {
             lease_ms: DEFAULT_LEASE.as_millis() as u64,
             recorded: 0,
             forgotten: Vec::new(),
+            counts: CoordinatorCounts::default(),
             topology,
             tasks: BTreeMap::new(),
             workers: BTreeMap::new(),
@@ -198,6 +205,7 @@ impl CoordinatorMachine {
     /// Takes an event and tells what is to be done.
     pub(crate) fn step(&mut self, now: Now, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();
+        self.counts.note_event(&event);
         match event {
             Event::CreateTask { token, id, spec, controller } => {
                 let answer = self.create(now, id, spec, controller, &mut effects);
@@ -238,6 +246,7 @@ impl CoordinatorMachine {
         self.forget_oldest(now, &mut effects);
         let forgotten = self.forgotten.drain(..).map(|id| Effect::Persist { key: Key::Recording(id) });
         effects.extend(forgotten);
+        self.counts.note_effects(&effects);
         effects
     }
 
@@ -344,6 +353,7 @@ impl CoordinatorMachine {
             is_stored: false,
         };
         self.tasks.insert(id.clone(), task);
+        self.counts.tasks_created += 1;
         effects.push(Effect::Persist { key: Key::Task(id) });
         Ok(())
     }

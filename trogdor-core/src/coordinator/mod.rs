@@ -25,6 +25,7 @@ use std::time::Duration;
 
 pub use driver::Coordinator;
 pub use handle::CoordinatorHandle;
+pub use machine::{CoordinatorCounts, CoordinatorGauges, Fold};
 pub use retention::Retention;
 pub use saved::SavedRecord;
 pub use store::{Change, State, Store};

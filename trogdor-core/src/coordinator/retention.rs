@@ -31,9 +31,10 @@ impl CoordinatorMachine {
             _ => None,
         });
         for id in changed {
-            if let Some(Task { phase: Phase::Done { done_ms }, .. }) = self.tasks.get(id)
-                && self.ended.back().is_none_or(|(last, _)| last != id)
+            if let Some(Task { phase: Phase::Done { done_ms }, error, cancelled, .. }) = self.tasks.get(id)
+                && self.ended.back().is_none_or(|(last, at_ms)| last != id || at_ms != done_ms)
             {
+                self.counts.note_end(error, *cancelled);
                 self.ended.push_back((id.clone(), *done_ms));
             }
         }

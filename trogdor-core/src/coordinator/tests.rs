@@ -1,6 +1,8 @@
 //! The coordinator's state machine as tables: events in, effects and states out. No runtime, no
 //! clock, no agent.
 
+mod overview;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
