@@ -19,6 +19,7 @@ mod generators;
 mod interop;
 mod interop_faults;
 mod measurements;
+mod observe;
 mod process_faults;
 mod produce_bench;
 mod report;

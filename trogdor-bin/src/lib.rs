@@ -4,17 +4,16 @@
 pub mod cli;
 pub mod daemon;
 pub mod http;
+pub mod observe;
 pub mod results;
 pub mod run;
 mod state;
 
 use std::ffi::OsString;
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 use trogdor_core::Catalog;
 
 use cli::{Out, Standard};
@@ -115,9 +114,12 @@ fn start_log(command: &Command) {
         Command::Faultfs(_) => "error,fuser=off,trogdor_faults=info",
         _ => "error",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let ansi = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
+    let format = match command {
+        Command::Agent(args) => args.log.log_format,
+        Command::Coordinator(args) => args.log.log_format,
+        _ => observe::LogFormat::Text,
+    };
+    observe::start_log(format, default);
 }
 
 async fn dispatch(command: Command, catalog: Catalog, out: &mut Standard) -> ExitCode {

@@ -29,7 +29,7 @@ pub use compare::{CompareArgs, compare};
 pub use fault::{FaultArgs, fault};
 pub use init::{InitArgs, PLATFORM_FILE, init};
 pub use out::{Captured, Out, Standard};
-pub use outcome::{COUNTS, Verdict, outcome, statuses, verdict, worst};
+pub use outcome::{COUNTS, Verdict, merged_status, outcome, statuses, verdict, worst};
 pub use report::{ReportArgs, report};
 pub use slo_argument::{SloArgs, Slos};
 pub use spec::{SpecArgs, spec};

@@ -74,15 +74,15 @@ pub const COUNTS: [&str; 5] =
 pub fn statuses(state: &TaskState) -> Box<dyn Iterator<Item = (Option<&str>, &Value)> + '_> {
     let status = state.status();
     match status {
-        Value::Object(by_node) if !has_figures(merged(status)) => {
-            let workers = by_node.iter().map(|(node, status)| (Some(node.as_str()), merged(status)));
+        Value::Object(by_node) if !has_figures(merged_status(status)) => {
+            let workers = by_node.iter().map(|(node, status)| (Some(node.as_str()), merged_status(status)));
             let mut workers = workers.filter(|(_, status)| has_figures(status)).peekable();
             match workers.peek() {
                 Some(_) => Box::new(workers),
                 None => Box::new(std::iter::once((None, status))),
             }
         }
-        _ => Box::new(std::iter::once((None, merged(status)))),
+        _ => Box::new(std::iter::once((None, merged_status(status)))),
     }
 }
 
@@ -90,7 +90,8 @@ fn has_figures(status: &Value) -> bool {
     COUNTS.iter().any(|count| status.get(count).is_some())
 }
 
-fn merged(status: &Value) -> &Value {
+/// The status of all clients of a worker together, if it tells one; else the status itself.
+pub fn merged_status(status: &Value) -> &Value {
     status.get("all").filter(|all| has_figures(all)).unwrap_or(status)
 }
 

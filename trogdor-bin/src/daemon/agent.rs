@@ -19,6 +19,7 @@ use super::listen::ListenArgs;
 use super::signals::Signals;
 use super::{out, platform};
 use crate::http::{Limits, Server, agent_routes};
+use crate::observe::{AgentObserver, LogArgs};
 use crate::state;
 
 /// What an agent may take to exit on top of its grace period.
@@ -62,6 +63,10 @@ pub struct AgentArgs {
     /// Where to listen
     #[command(flatten)]
     pub listen: ListenArgs,
+
+    /// How to log
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 /// Runs an agent until a request or a signal ends it, or until its one task is over. With
@@ -142,6 +147,7 @@ async fn start(args: AgentArgs, catalog: Catalog) -> Result<u8, String> {
         background.spawn(look_around(helper()?, handle.clone()));
     }
     let routes = agent_routes(Arc::new(handle.clone()), catalog.clone(), Limits::default());
+    let routes = AgentObserver::new(handle.clone()).routes(routes);
 
     // With --json, standard output is for one object.
     let say = if args.json { out::error_line } else { out::line };

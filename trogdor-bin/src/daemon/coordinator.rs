@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use tokio::task::JoinSet;
 use tracing::{info, warn};
 use trogdor_core::api::CoordinatorApi as _;
 use trogdor_core::coordinator::{Coordinator, CoordinatorConfig, DEFAULT_LEASE, Retention};
@@ -17,6 +18,7 @@ use super::listen::ListenArgs;
 use super::signals::Signals;
 use super::{out, platform};
 use crate::http::{Limits, Server, connect, coordinator_routes};
+use crate::observe::{CoordinatorObserver, LogArgs};
 use crate::state;
 
 /// What a coordinator may take to exit; it waits for nobody but agents that are told to exit too.
@@ -56,6 +58,10 @@ pub struct CoordinatorArgs {
     /// Where to listen
     #[command(flatten)]
     pub listen: ListenArgs,
+
+    /// How to log
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 /// Runs a coordinator until a request or a signal ends it.
@@ -103,7 +109,11 @@ async fn start(args: CoordinatorArgs, catalog: Catalog) -> Result<u8, String> {
         None => Coordinator::start(config),
     };
     let handle = coordinator.handle();
+    let observer = CoordinatorObserver::new(handle.clone(), &catalog);
+    let mut background = JoinSet::new();
+    background.spawn(observer.clone().run());
     let routes = coordinator_routes(Arc::new(handle.clone()), catalog, Limits::default());
+    let routes = observer.routes(routes);
 
     out::line(&format!("Listening on {}.", server.local_addr()));
     out::line("Starting coordinator process.");

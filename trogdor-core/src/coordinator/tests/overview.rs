@@ -62,7 +62,7 @@ fn a_task_is_shown_where_it_stands_and_counted_once() {
     let workers = [("done", 1), ("receiving", 1), ("running", 0), ("starting", 0), ("stopping", 0)];
     assert_eq!(gauges.workers, workers.into());
     assert_eq!(gauges.nodes[&NodeName::from("node0")], (Some(true), 0));
-    assert_eq!(gauges.nodes[&NodeName::from("node1")], (None, 1));
+    assert_eq!(gauges.nodes[&NodeName::from("node1")], (Some(true), 1));
 }
 
 #[test]
