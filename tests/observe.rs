@@ -1,5 +1,8 @@
 //! Watching both daemons: metrics, health, the form of the log, the overview, the live feed.
 
+mod browser;
+mod live;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
