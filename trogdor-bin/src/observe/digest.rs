@@ -129,7 +129,8 @@ pub fn fold_status(figures: &mut Figures, node: &NodeName, status: &Value) {
         *figures.mean_per_sec.get_or_insert(0.0) += mean;
     }
     let latency = LATENCIES.iter().find_map(|(key, what)| summary(status.get(key)?, what));
-    let latency = latency.or_else(|| millis(status));
+    // The original's zeros of a worker that has done nothing yet are no times.
+    let latency = latency.or_else(|| millis(status).filter(|_| done > Some(0)));
     let interval = status.get("intervals").and_then(Value::as_array).and_then(|intervals| intervals.last());
     match (interval, done) {
         (Some(interval), _) => {
@@ -277,6 +278,8 @@ mod tests {
 
     #[test]
     fn the_originals_status_is_understood() {
+        let nothing_yet = json!({"totalSent": 0, "p50LatencyMs": 0, "p99LatencyMs": 0});
+        assert_eq!(figures(&[nothing_yet]).latency, None);
         let java = json!({"totalSent": 5, "averageLatencyMs": 1.5, "p50LatencyMs": 1, "p95LatencyMs": 2,
             "p99LatencyMs": 3, "transactionsCommitted": 0});
         let seen = figures(&[java]);

@@ -139,7 +139,7 @@ class LiveCharts {
 
   range() {
     const now = past.times[past.times.length - 1] || 0;
-    return [now - SPAN_S, now];
+    return [Math.min(now - 60, Math.max(now - SPAN_S, past.times[0] || 0)), now];
   }
 
   width() {
