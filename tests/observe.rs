@@ -2,6 +2,7 @@
 
 mod browser;
 mod live;
+mod top;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -31,6 +32,8 @@ use crate::support::{Daemon, LIMIT, http, platform, stderr, stdout, trogdor, unt
 /// A name that a text of metrics has to quote.
 const ODD_NODE: &str = r#"no"de\1"#;
 
+const DOCUMENTED: &str = include_str!("../docs/operations.md");
+
 /// An agent, and a coordinator of it and of another one that is not there.
 async fn daemons(folder: &Path) -> (Daemon, Daemon) {
     let config = platform(folder, &[("node0", Some(1), None)]);
@@ -42,8 +45,8 @@ async fn daemons(folder: &Path) -> (Daemon, Daemon) {
     (agent, Daemon::start("coordinator", &config, "node0", &["--port", "0"]).await)
 }
 
-fn no_op(node_filter_ms: i64) -> Spec {
-    Spec::from(json!({"class": NO_OP, "startMs": 0, "durationMs": node_filter_ms}))
+fn no_op(duration_ms: i64) -> Spec {
+    Spec::from(json!({"class": NO_OP, "startMs": 0, "durationMs": duration_ms}))
 }
 
 /// The samples of a text, by name and labels, once its form has been checked.
@@ -55,6 +58,8 @@ async fn metrics(target: &str) -> BTreeMap<String, f64> {
     for line in body.lines() {
         if let Some(help) = line.strip_prefix("# HELP ") {
             let (name, help) = help.split_once(' ').unwrap();
+            let has_entry = DOCUMENTED.contains(name) || name.ends_with("inbox_events_max");
+            assert!(has_entry, "docs/operations.md does not tell of {name}");
             assert!(help.ends_with('.') && !help.ends_with(".."), "{line}");
             family = name.to_owned();
         } else if let Some(told) = line.strip_prefix("# TYPE ") {

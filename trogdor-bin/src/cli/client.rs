@@ -19,6 +19,7 @@ use super::out::Out;
 use super::peer::Peer;
 use super::result::{ResultArgs, result};
 use super::spec_argument::open_spec;
+use super::top::{TopArgs, top};
 use super::wait::{seconds, wait};
 use super::{BAD_INPUT, FAILED, FINE, format};
 
@@ -129,6 +130,13 @@ enum Command {
         #[command(flatten)]
         args: ResultArgs,
     },
+    /// Watch agents, tasks and faults until Ctrl-C: a screen that refreshes on a terminal, else one block after another
+    Top {
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        args: TopArgs,
+    },
     /// List the nodes and what the coordinator knows of their agents
     Nodes {
         #[command(flatten)]
@@ -166,6 +174,7 @@ impl Command {
             | Command::Shutdown { target, .. }
             | Command::Wait { target, .. }
             | Command::Result { target, .. }
+            | Command::Top { target, .. }
             | Command::Nodes { target, .. } => &target.address,
         }
     }
@@ -173,7 +182,9 @@ impl Command {
     /// The original knows one code for failures; from ours a 1 means that the task failed.
     fn failure_code(&self) -> u8 {
         match self {
-            Command::Wait { .. } | Command::Result { .. } | Command::Nodes { .. } => BAD_INPUT,
+            Command::Wait { .. } | Command::Result { .. } | Command::Nodes { .. } | Command::Top { .. } => {
+                BAD_INPUT
+            }
             _ => FAILED,
         }
     }
@@ -190,7 +201,8 @@ pub async fn client(
     let command = args.command;
     let (target, code) = (command.target().to_owned(), command.failure_code());
     let peer = Peer { role: "coordinator", target: &target };
-    let answer = run(command, catalog, &*connect(&target), peer).await;
+    let api = connect(&target);
+    let answer = run(command, catalog, &*api, peer, out).await;
     answer.unwrap_or_else(|failure| failure.answer(peer, code)).print("trogdor client", code, out)
 }
 
@@ -199,6 +211,7 @@ async fn run(
     catalog: &Catalog,
     api: &dyn CoordinatorApi,
     peer: Peer<'_>,
+    out: &mut dyn Out,
 ) -> Result<Answer, Failure> {
     match command {
         Command::Uptime { json, .. } => Ok(peer.uptime(&api.uptime().await?, json)),
@@ -231,6 +244,7 @@ async fn run(
         Command::Wait { id, timeout, view, .. } => wait(api, peer, &id, timeout, &view).await,
         Command::Result { args, .. } => result(api, peer, catalog, &args).await,
         Command::Nodes { json, .. } => nodes(api, peer, json).await,
+        Command::Top { args, .. } => top(api, peer, catalog, &args, out).await,
     }
 }
 

@@ -20,6 +20,7 @@ mod result;
 mod slo_argument;
 mod spec;
 mod spec_argument;
+mod top;
 mod usage;
 mod wait;
 

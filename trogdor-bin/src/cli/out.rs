@@ -12,6 +12,11 @@ pub trait Out: Send {
     /// Writes to standard error.
     fn err(&mut self, text: &str);
 
+    /// Whether the reader of standard output went away, so that nobody sees what else is written.
+    fn is_unread(&self) -> bool {
+        false
+    }
+
     /// Why standard output does not hold everything that was written, if it does not; a reader that
     /// went away does not count.
     fn failure(&mut self) -> Option<String> {
@@ -23,6 +28,7 @@ pub trait Out: Send {
 #[derive(Debug, Default)]
 pub struct Standard {
     failure: Option<String>,
+    is_unread: bool,
 }
 
 impl Out for Standard {
@@ -37,6 +43,10 @@ impl Out for Standard {
         let _ = io::stderr().lock().write_all(text.as_bytes());
     }
 
+    fn is_unread(&self) -> bool {
+        self.is_unread
+    }
+
     fn failure(&mut self) -> Option<String> {
         self.failure.take()
     }
@@ -48,7 +58,8 @@ impl Standard {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => {
                 self.failure.get_or_insert(error.to_string());
             }
-            _ => {}
+            Err(_) => self.is_unread = true,
+            Ok(()) => {}
         }
     }
 }
@@ -80,7 +91,7 @@ mod tests {
     fn a_reader_that_left_is_no_failure_and_a_full_disk_is_one() {
         let mut out = Standard::default();
         out.note(Err(ErrorKind::BrokenPipe.into()));
-        assert_eq!(out.failure(), None);
+        assert!(out.failure().is_none() && out.is_unread());
         out.note(Err(ErrorKind::StorageFull.into()));
         out.note(Ok(()));
         assert_eq!(out.failure(), Some(io::Error::from(ErrorKind::StorageFull).to_string()));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hyper::Method;
+use serde_json::Value;
 use trogdor_core::api::{ApiError, CoordinatorApi};
 use trogdor_core::json::Kind;
 use trogdor_core::measure::{Cursor, RecordingPart};
@@ -12,6 +13,7 @@ use trogdor_core::messages::{
     NodesResponse, StopTaskRequest, TASKS, TaskWorkersResponse, TasksRequest, TasksResponse, UPTIME,
     UptimeResponse,
 };
+use trogdor_core::overview::Overview;
 use trogdor_core::{Clock, NodeName, SystemClock, TASK_STATE, TaskId, TaskState};
 
 use super::LONGEST_POLL;
@@ -202,6 +204,10 @@ impl CoordinatorApi for CoordinatorClient {
 
     async fn nodes(&self) -> Result<NodesResponse, ApiError> {
         self.http.ask(Call::get("/coordinator/nodes"), OURS).await
+    }
+
+    async fn overview(&self) -> Result<Overview<Value>, ApiError> {
+        self.http.ask(Call::get("/coordinator/overview"), OURS).await
     }
 }
 
