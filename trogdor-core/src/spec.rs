@@ -70,6 +70,12 @@ pub trait TaskSpec: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether its workers run programs that the spec names: whoever may create such a task may do
+    /// anything that its agents may.
+    fn runs_programs(&self) -> bool {
+        false
+    }
+
     /// What a worker on this node would do, as text: looks at the node that this program runs on
     /// and changes nothing. `None` if the class cannot tell.
     fn dry_run(

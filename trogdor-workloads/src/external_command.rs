@@ -121,6 +121,10 @@ impl TaskSpec for ExternalCommandSpec {
         }
     }
 
+    fn runs_programs(&self) -> bool {
+        true
+    }
+
     fn named_nodes(&self) -> Vec<NodeName> {
         vec![NodeName::from(self.command_node.as_str())]
     }
