@@ -27,6 +27,7 @@ mod rest;
 mod results;
 mod round_trip;
 mod run;
+mod secured;
 mod security;
 mod share_groups;
 mod share_round_trip;

@@ -8,6 +8,7 @@ pub mod observe;
 pub mod results;
 pub mod run;
 mod state;
+pub mod tls;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -51,6 +52,8 @@ enum Command {
     Fault(cli::FaultArgs),
     /// Write a platform file to begin with
     Init(cli::InitArgs),
+    /// Make certificates for TLS between daemons and clients
+    Ca(cli::CaArgs),
     #[command(arg_required_else_help = true)]
     Faultfs(daemon::FaultFsArgs),
     /// Undo an agent's faults when it is gone: started by agents
@@ -128,14 +131,23 @@ async fn dispatch(command: Command, catalog: Catalog, out: &mut Standard) -> Exi
         Command::Agent(args) => daemon::agent(args, catalog).await,
         Command::Coordinator(args) => daemon::coordinator(args, catalog).await,
         Command::Client(args) => {
+            let tls = match args.open_tls(out) {
+                Ok(tls) => tls,
+                Err(code) => return ExitCode::from(code),
+            };
             let connect = |target: &str| -> Arc<dyn trogdor_core::api::CoordinatorApi> {
-                Arc::new(http::CoordinatorClient::new(target, http::ClientOptions::default()))
+                let options = http::ClientOptions::default();
+                Arc::new(http::CoordinatorClient::over(target, options, tls.clone()))
             };
             ExitCode::from(cli::client(args, &catalog, &connect, out).await)
         }
         Command::AgentClient(args) => {
+            let tls = match args.open_tls(out) {
+                Ok(tls) => tls,
+                Err(code) => return ExitCode::from(code),
+            };
             let connect = |target: &str| -> Arc<dyn trogdor_core::api::AgentApi> {
-                Arc::new(http::AgentClient::new(target, http::ClientOptions::default()))
+                Arc::new(http::AgentClient::over(target, http::ClientOptions::default(), tls.clone()))
             };
             ExitCode::from(cli::agent_client(args, &catalog, &connect, out).await)
         }
@@ -144,6 +156,7 @@ async fn dispatch(command: Command, catalog: Catalog, out: &mut Standard) -> Exi
         Command::Spec(args) => ExitCode::from(cli::spec(args, &catalog, out)),
         Command::Fault(args) => ExitCode::from(cli::fault(&args, &catalog, out)),
         Command::Init(args) => ExitCode::from(cli::init(&args, out)),
+        Command::Ca(args) => ExitCode::from(cli::ca(&args, out)),
         Command::Faultfs(args) => daemon::faultfs(&args),
         Command::Reaper(args) => daemon::reaper(&args),
         Command::PacketPath(args) => daemon::packet_path(&args),

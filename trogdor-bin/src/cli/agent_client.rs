@@ -14,11 +14,15 @@ use super::out::Out;
 use super::peer::Peer;
 use super::spec_argument::open_spec;
 use super::{FAILED, format};
+use crate::tls::{Party, Side, TlsArgs};
 
 /// Arguments of `trogdor agent-client`.
 #[derive(Debug, Clone, clap::Args)]
 #[command(about = "Talk to an agent", infer_subcommands = true, infer_long_args = true)]
 pub struct AgentClientArgs {
+    /// Who the client is in TLS
+    #[command(flatten)]
+    tls: TlsArgs,
     #[command(subcommand)]
     command: Command,
 }
@@ -93,6 +97,17 @@ impl Command {
             | Command::DestroyWorker { target, .. }
             | Command::Shutdown { target } => &target.address,
         }
+    }
+}
+
+impl AgentClientArgs {
+    /// Opens the client's certificate; `None` if TLS is not asked for.
+    ///
+    /// # Errors
+    /// The exit code, if it is unfit; the reason is printed.
+    pub fn open_tls(&self, out: &mut dyn Out) -> Result<Option<Party>, u8> {
+        let opened = self.tls.open(Side::Client);
+        opened.map_err(|problem| Answer::failed(FAILED, [problem]).print("trogdor agent-client", FAILED, out))
     }
 }
 

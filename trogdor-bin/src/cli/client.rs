@@ -22,11 +22,15 @@ use super::spec_argument::open_spec;
 use super::top::{TopArgs, top};
 use super::wait::{seconds, wait};
 use super::{BAD_INPUT, FAILED, FINE, format};
+use crate::tls::{Party, Side, TlsArgs};
 
 /// Arguments of `trogdor client`.
 #[derive(Debug, Clone, clap::Args)]
 #[command(about = "Talk to a coordinator", infer_subcommands = true, infer_long_args = true)]
 pub struct ClientArgs {
+    /// Who the client is in TLS
+    #[command(flatten)]
+    tls: TlsArgs,
     #[command(subcommand)]
     command: Command,
 }
@@ -187,6 +191,18 @@ impl Command {
             }
             _ => FAILED,
         }
+    }
+}
+
+impl ClientArgs {
+    /// Opens the client's certificate; `None` if TLS is not asked for.
+    ///
+    /// # Errors
+    /// The exit code, if it is unfit; the reason is printed.
+    pub fn open_tls(&self, out: &mut dyn Out) -> Result<Option<Party>, u8> {
+        let code = self.command.failure_code();
+        let opened = self.tls.open(Side::Client);
+        opened.map_err(|problem| Answer::failed(code, [problem]).print("trogdor client", code, out))
     }
 }
 

@@ -6,6 +6,7 @@
 mod agent_client;
 mod answer;
 mod arguments;
+mod ca;
 mod client;
 mod compare;
 mod fault;
@@ -25,6 +26,7 @@ mod usage;
 mod wait;
 
 pub use agent_client::{AgentClientArgs, agent_client};
+pub use ca::{CaArgs, ca};
 pub use client::{ClientArgs, client};
 pub use compare::{CompareArgs, compare};
 pub use fault::{FaultArgs, fault};

@@ -21,6 +21,7 @@ use super::{out, platform};
 use crate::http::{Limits, Server, agent_routes};
 use crate::observe::{AgentObserver, LogArgs};
 use crate::state;
+use crate::tls::Side;
 
 /// What an agent may take to exit on top of its grace period.
 const EXIT_MARGIN: Duration = Duration::from_secs(10);
@@ -122,7 +123,8 @@ async fn start(args: AgentArgs, catalog: Catalog) -> Result<u8, String> {
     let mut signals = Signals::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
     let server = if args.exec.is_none() || args.listen.is_given() {
         let address = args.listen.address(&node, "trogdor.agent.port", node.agent_port())?;
-        Some(Server::bind(address).await.map_err(|error| error.to_string())?)
+        let (_, door) = args.listen.open(Side::Agent)?;
+        Some(Server::bind(address).await.map_err(|error| error.to_string())?.behind(door))
     } else {
         None
     };

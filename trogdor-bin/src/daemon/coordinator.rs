@@ -20,6 +20,7 @@ use super::{out, platform};
 use crate::http::{Limits, Server, connect, coordinator_routes};
 use crate::observe::{CoordinatorObserver, LogArgs};
 use crate::state;
+use crate::tls::Side;
 
 /// What a coordinator may take to exit; it waits for nobody but agents that are told to exit too.
 const EXIT_TIME: Duration = Duration::from_secs(10);
@@ -80,8 +81,9 @@ async fn start(args: CoordinatorArgs, catalog: Catalog) -> Result<u8, String> {
     let (topology, node) = platform::read(&args.config, &node_name)?;
     let mut signals = Signals::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
     let address = args.listen.address(&node, "trogdor.coordinator.port", node.coordinator_port())?;
+    let (tls, door) = args.listen.open(Side::Coordinator)?;
     // Before the engine: one that cannot listen must not talk to agents either.
-    let server = Server::bind(address).await.map_err(|error| error.to_string())?;
+    let server = Server::bind(address).await.map_err(|error| error.to_string())?.behind(door);
     let clock = SystemClock::shared();
     let now_ms = clock.now().wall_ms;
     let config = CoordinatorConfig {
@@ -96,7 +98,7 @@ async fn start(args: CoordinatorArgs, catalog: Catalog) -> Result<u8, String> {
             tasks: args.keep_tasks,
             age: Duration::from_secs(args.keep_days * 24 * 60 * 60),
         },
-        connect: connect(),
+        connect: connect(tls),
     };
     let is_durable = args.state_dir.is_some();
     let mut coordinator = match args.state_dir {

@@ -2,10 +2,14 @@
 //! TLS it listens beyond this machine only if somebody said so.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::FalseyValueParser;
-use trogdor_core::Node;
+use trogdor_core::{Node, SystemClock};
+
+use crate::http::{Audit, Door};
+use crate::tls::{Party, Side, TlsArgs};
 
 /// The options of both daemons that say where to listen.
 #[derive(Debug, Clone, Default, Args)]
@@ -18,6 +22,14 @@ pub struct ListenArgs {
     #[arg(long, value_name = "N")]
     pub port: Option<u16>,
 
+    /// Who this daemon is in TLS
+    #[command(flatten)]
+    pub tls: TlsArgs,
+
+    /// Append a line of JSON to this file for each request that changes something or is refused
+    #[arg(long, value_name = "FILE")]
+    pub audit_log: Option<PathBuf>,
+
     /// Allow anyone who can reach this machine to run commands on it: listen beyond loopback without TLS
     #[arg(long, env = "TROGDOR_INSECURE", value_parser = FalseyValueParser::new(), hide_env_values = true)]
     pub insecure: bool,
@@ -27,6 +39,16 @@ impl ListenArgs {
     /// Whether the command line asks for a port or an address.
     pub(super) fn is_given(&self) -> bool {
         self.bind.is_some() || self.port.is_some()
+    }
+
+    /// Opens certificate and audit log.
+    pub(super) fn open(&self, side: Side) -> Result<(Option<Party>, Door), String> {
+        let tls = self.tls.open(side)?;
+        if let Some(party) = &tls {
+            party.look_at_files(SystemClock::shared().now().wall_ms);
+        }
+        let audit = self.audit_log.as_deref().map(Audit::to_file).transpose()?.unwrap_or_default();
+        Ok((tls.clone(), Door::new(tls, audit)))
     }
 
     /// Where a daemon of this node listens; `file_port` is the platform file's, under the key `key`.
@@ -44,10 +66,11 @@ impl ListenArgs {
         };
         let any = IpAddr::from(Ipv4Addr::UNSPECIFIED);
         let ip = self.bind.unwrap_or_else(|| loopback(hostname).unwrap_or(any));
-        if !ip.is_loopback() && !self.insecure {
+        if !ip.is_loopback() && !self.insecure && !self.tls.is_given() {
             return Err(format!(
                 "node \"{name}\" (host {hostname:?}) would listen on {ip} without TLS, open to anyone who can reach it; \
-                 allow that with --insecure or TROGDOR_INSECURE=1, or stay local with --bind 127.0.0.1"
+                 give it a certificate with --tls DIR (trogdor ca makes one), allow that with --insecure or \
+                 TROGDOR_INSECURE=1, or stay local with --bind 127.0.0.1"
             ));
         }
         Ok(SocketAddr::new(ip, port))
@@ -95,7 +118,8 @@ mod tests {
 
     #[test]
     fn the_command_line_wins_over_the_file() {
-        let at = |ip: &str| ListenArgs { bind: Some(ip.parse().unwrap()), port: Some(0), insecure: false };
+        let at =
+            |ip: &str| ListenArgs { bind: Some(ip.parse().unwrap()), port: Some(0), ..ListenArgs::default() };
         assert_eq!(address(&at("127.0.0.1"), "10.0.0.5", Some(8888)), Ok("127.0.0.1:0".to_owned()));
         assert!(address(&at("0.0.0.0"), "localhost", Some(8888)).is_err());
     }

@@ -16,6 +16,7 @@ use trogdor_core::{Node, Term, WorkerId};
 
 use super::LONGEST_POLL;
 use super::client::{Call, ClientOptions, Http, OURS, object, to_body};
+use crate::tls::{Party, Role};
 
 /// Talks to the agent at one address. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -26,14 +27,19 @@ pub struct AgentClient {
 impl AgentClient {
     /// A client of the agent at `host:port`. A target that is not one fails each call.
     pub fn new(target: &str, options: ClientOptions) -> AgentClient {
-        AgentClient { http: Http::new(target, options) }
+        AgentClient::over(target, options, None)
+    }
+
+    /// The same, over TLS as this party, if there is one.
+    pub fn over(target: &str, options: ClientOptions, tls: Option<Party>) -> AgentClient {
+        AgentClient { http: Http::new(target, options, Role::Agent, tls) }
     }
 }
 
 /// The way from a coordinator to its agents: one try per call, since the next look is the retry, and
-/// one pool of connections for all.
-pub fn connect() -> Connect {
-    let http = Http::new("", ClientOptions::once());
+/// one pool of connections for all. Over TLS as this party, if there is one.
+pub fn connect(tls: Option<Party>) -> Connect {
+    let http = Http::new("", ClientOptions::once(), Role::Agent, tls);
     Arc::new(move |node: &Node| -> Arc<dyn AgentApi> {
         Arc::new(AgentClient { http: http.to(&target(node)) })
     })

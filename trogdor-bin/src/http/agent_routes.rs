@@ -18,6 +18,7 @@ use super::answer::{NOTHING, Routes, answer, complete, query};
 use super::body::{Body, body, read};
 use super::errors::Refusal;
 use super::query::Query;
+use super::roles::{Caller, caller};
 use super::{JAVA_AGENT, LONGEST_POLL, Limits, RUN_MS, TERM};
 
 #[derive(Clone)]
@@ -46,19 +47,24 @@ pub fn agent_routes(api: Arc<dyn AgentApi>, catalog: Catalog, limits: Limits) ->
     let create = path!("agent" / "worker" / "create")
         .and(warp::post())
         .and(context.clone())
+        .and(caller())
         .and(warp::header::headers_cloned())
         .and(body(limits))
-        .then(|context, headers, body| async { answer(create_worker(context, headers, body).await) });
+        .then(|context, caller, headers, body| async {
+            answer(create_worker(context, caller, headers, body).await)
+        });
     let stop = path!("agent" / "worker" / "stop")
         .and(warp::put())
         .and(context.clone())
+        .and(caller())
         .and(body(limits))
-        .then(|context, body| async { answer(stop_worker(context, body).await) });
+        .then(|context, caller, body| async { answer(stop_worker(context, caller, body).await) });
     let destroy = path!("agent" / "worker")
         .and(warp::delete())
         .and(context.clone())
+        .and(caller())
         .and(query())
-        .then(|context, query| async { answer(destroy_worker(context, query).await) });
+        .then(|context, caller, query| async { answer(destroy_worker(context, caller, query).await) });
     // No body is expected, and one that is there is nobody's business.
     let shutdown = path!("agent" / "shutdown").and(warp::put()).and(context.clone()).then(
         |context: Context| async move {
@@ -94,7 +100,12 @@ struct CreateWorker {
     spec: Option<Spec>,
 }
 
-async fn create_worker(context: Context, headers: HeaderMap, body: Body) -> Result<Empty, Refusal> {
+async fn create_worker(
+    context: Context,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Empty, Refusal> {
     let start = start_rule(&headers)?;
     let request: Option<CreateWorker> = read(body, &CREATE_WORKER, &context.catalog).await?;
     let CreateWorker { worker_id, task_id, spec } = request.unwrap_or_default();
@@ -102,6 +113,9 @@ async fn create_worker(context: Context, headers: HeaderMap, body: Body) -> Resu
         return Err(Refusal::invalid("Invalid empty task ID in createWorker request."));
     }
     let spec = spec.ok_or_else(|| Refusal::invalid("Invalid empty spec in createWorker request."))?;
+    caller.about_task(&task_id);
+    caller.about_worker(worker_id);
+    caller.may_touch(&spec, &context.catalog)?;
     context.api.create_worker(CreateWorkerRequest { worker_id, task_id, spec }, start).await?;
     Ok(NOTHING)
 }
@@ -119,16 +133,31 @@ fn start_rule(headers: &HeaderMap) -> Result<StartRule, Refusal> {
     Ok(if is_java { StartRule::UntilSpecEnd } else { StartRule::AtSpecStart })
 }
 
-async fn stop_worker(context: Context, body: Body) -> Result<Empty, Refusal> {
+async fn stop_worker(context: Context, caller: Caller, body: Body) -> Result<Empty, Refusal> {
     let request: Option<StopWorkerRequest> = read(body, &STOP_WORKER, &context.catalog).await?;
     let request = request.ok_or_else(|| Refusal::invalid("Invalid empty body in stopWorker request."))?;
+    may_end(&context, &caller, request.worker_id).await?;
     context.api.stop_worker(request.worker_id).await?;
     Ok(NOTHING)
 }
 
-async fn destroy_worker(context: Context, query: Query) -> Result<Empty, Refusal> {
-    context.api.destroy_worker(WorkerId(query.number("workerId")?)).await?;
+async fn destroy_worker(context: Context, caller: Caller, query: Query) -> Result<Empty, Refusal> {
+    let id = WorkerId(query.number("workerId")?);
+    may_end(&context, &caller, id).await?;
+    context.api.destroy_worker(id).await?;
     Ok(NOTHING)
+}
+
+/// Whether the caller may end the worker that is there; one that is not there is answered as ever.
+async fn may_end(context: &Context, caller: &Caller, id: WorkerId) -> Result<(), Refusal> {
+    caller.about_worker(id);
+    match context.api.status().await?.workers.get(&id) {
+        Some(state) => {
+            caller.about_task(state.task_id());
+            caller.may_touch(state.spec(), &context.catalog)
+        }
+        None => Ok(()),
+    }
 }
 
 async fn recording(context: Context, query: Query) -> Result<RecordingPart, Refusal> {

@@ -12,7 +12,6 @@ use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::de::DeserializeOwned;
 use trogdor_core::Term;
@@ -21,6 +20,7 @@ use trogdor_core::json::{Kind, Object, read_lenient};
 
 use super::errors::from_answer;
 use super::{JAVA_AGENT, RUN_MS, TERM};
+use crate::tls::{Connector, Party, Role, TlsProblem, alert_sentence};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const OUR_NAME: HeaderValue = HeaderValue::from_static(concat!("trogdor/", env!("CARGO_PKG_VERSION")));
@@ -73,11 +73,12 @@ impl ClientOptions {
 /// A way to one daemon. Clones share their connections.
 #[derive(Clone)]
 pub(super) struct Http {
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<Connector, Full<Bytes>>,
     target: Arc<str>,
     options: ClientOptions,
     /// The term of the coordinator that asks.
     term: Option<Term>,
+    tls: Option<Party>,
 }
 
 impl fmt::Debug for Http {
@@ -135,13 +136,12 @@ impl Failure {
 }
 
 impl Http {
-    pub(super) fn new(target: &str, options: ClientOptions) -> Http {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(options.connect_timeout));
+    /// A way to the daemon at a target; with TLS it must be one of this role.
+    pub(super) fn new(target: &str, options: ClientOptions, role: Role, tls: Option<Party>) -> Http {
+        let connector = Connector::new(options.connect_timeout, tls.clone().map(|party| (party, role)));
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE);
-        Http { client: builder.build(connector), target: Arc::from(target), options, term: None }
+        Http { client: builder.build(connector), target: Arc::from(target), options, term: None, tls }
     }
 
     /// The same connections and options, for another daemon.
@@ -236,9 +236,14 @@ impl Http {
     }
 
     fn silent(&self, error: &(dyn Error + 'static)) -> Failure {
-        let (mut deepest, mut timed_out) = (error, false);
+        let (mut deepest, mut is_lasting) = (error, false);
         loop {
-            timed_out |=
+            if let Some(text) = alert_sentence(deepest, self.tls.as_ref()) {
+                let text = format!("no answer from {}: {text}", self.target);
+                return Failure::lasting(ApiError::Unreachable(text));
+            }
+            is_lasting |= deepest.downcast_ref().is_some_and(|problem: &TlsProblem| problem.is_lasting);
+            is_lasting |=
                 deepest.downcast_ref().is_some_and(|e: &io::Error| e.kind() == io::ErrorKind::TimedOut);
             match deepest.source() {
                 Some(source) => deepest = source,
@@ -246,7 +251,7 @@ impl Http {
             }
         }
         let text = format!("no answer from {}: {deepest}", self.target);
-        Failure { error: ApiError::Unreachable(text), again: !timed_out }
+        Failure { error: ApiError::Unreachable(text), again: !is_lasting }
     }
 
     fn unreadable(&self, error: &dyn fmt::Display) -> ApiError {

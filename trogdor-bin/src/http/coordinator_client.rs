@@ -20,6 +20,7 @@ use super::LONGEST_POLL;
 use super::agent_client::cursor;
 use super::client::{Call, ClientOptions, Http, OURS, object, to_body};
 use super::percent::encode;
+use crate::tls::{Party, Role};
 
 /// What a daemon of ours or Java's says to a path that it does not have.
 const NO_SUCH_PATH: &str = "HTTP 404 Not Found";
@@ -48,7 +49,12 @@ pub struct CoordinatorClient {
 impl CoordinatorClient {
     /// A client of the coordinator at `host:port`. A target that is not one fails each call.
     pub fn new(target: &str, options: ClientOptions) -> CoordinatorClient {
-        CoordinatorClient { http: Http::new(target, options) }
+        CoordinatorClient::over(target, options, None)
+    }
+
+    /// The same, over TLS as this party, if there is one.
+    pub fn over(target: &str, options: ClientOptions, tls: Option<Party>) -> CoordinatorClient {
+        CoordinatorClient { http: Http::new(target, options, Role::Coordinator, tls) }
     }
 
     /// Java refuses some ids in a path, and the empty one would name another resource; a filter

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use trogdor_core::api::CoordinatorApi;
+use trogdor_core::api::{ApiError, CoordinatorApi};
 use trogdor_core::measure::RecordingPart;
 use trogdor_core::messages::{
     CREATE_TASK, CoordinatorShutdownRequest, CreateTaskRequest, Empty, SHUTDOWN, STOP_TASK, StopTaskRequest,
@@ -19,6 +19,7 @@ use super::answer::{NOTHING, Routes, answer, complete, query, task_id};
 use super::body::{Body, body, read};
 use super::errors::Refusal;
 use super::query::Query;
+use super::roles::{Caller, caller};
 use super::{LONGEST_POLL, Limits};
 
 #[derive(Clone)]
@@ -42,18 +43,21 @@ pub fn coordinator_routes(api: Arc<dyn CoordinatorApi>, catalog: Catalog, limits
     let create = path!("coordinator" / "task" / "create")
         .and(warp::post())
         .and(context.clone())
+        .and(caller())
         .and(body(limits))
-        .then(|context, body| async { answer(create_task(context, body).await) });
+        .then(|context, caller, body| async { answer(create_task(context, caller, body).await) });
     let stop = path!("coordinator" / "task" / "stop")
         .and(warp::put())
         .and(context.clone())
+        .and(caller())
         .and(body(limits))
-        .then(|context, body| async { answer(stop_task(context, body).await) });
+        .then(|context, caller, body| async { answer(stop_task(context, caller, body).await) });
     let destroy = path!("coordinator" / "tasks")
         .and(warp::delete())
         .and(context.clone())
+        .and(caller())
         .and(query())
-        .then(|context, query| async { answer(destroy_task(context, query).await) });
+        .then(|context, caller, query| async { answer(destroy_task(context, caller, query).await) });
     let list = path!("coordinator" / "tasks")
         .and(warp::get())
         .and(context.clone())
@@ -106,26 +110,42 @@ struct CreateTask {
     spec: Option<Spec>,
 }
 
-async fn create_task(context: Context, body: Body) -> Result<Empty, Refusal> {
+async fn create_task(context: Context, caller: Caller, body: Body) -> Result<Empty, Refusal> {
     let request: Option<CreateTask> = read(body, &CREATE_TASK, &context.catalog).await?;
     let CreateTask { id, spec } = request.unwrap_or_default();
     if id.as_str().is_empty() {
         return Err(Refusal::invalid("Invalid empty ID in createTask request."));
     }
     let spec = spec.ok_or_else(|| Refusal::invalid("Invalid empty spec in createTask request."))?;
+    caller.about_task(&id);
+    caller.may_touch(&spec, &context.catalog)?;
     context.api.create_task(CreateTaskRequest { id, spec }).await?;
     Ok(NOTHING)
 }
 
-async fn stop_task(context: Context, body: Body) -> Result<Empty, Refusal> {
+async fn stop_task(context: Context, caller: Caller, body: Body) -> Result<Empty, Refusal> {
     let request: Option<StopTaskRequest> = read(body, &STOP_TASK, &context.catalog).await?;
-    context.api.stop_task(request.map(|request| request.id).unwrap_or_default()).await?;
+    let id = request.map(|request| request.id).unwrap_or_default();
+    may_end(&context, &caller, &id).await?;
+    context.api.stop_task(id).await?;
     Ok(NOTHING)
 }
 
-async fn destroy_task(context: Context, query: Query) -> Result<Empty, Refusal> {
-    context.api.destroy_task(TaskId::from(query.text("taskId"))).await?;
+async fn destroy_task(context: Context, caller: Caller, query: Query) -> Result<Empty, Refusal> {
+    let id = TaskId::from(query.text("taskId"));
+    may_end(&context, &caller, &id).await?;
+    context.api.destroy_task(id).await?;
     Ok(NOTHING)
+}
+
+/// Whether the caller may end the task that is there; one that is not there is answered as ever.
+async fn may_end(context: &Context, caller: &Caller, id: &TaskId) -> Result<(), Refusal> {
+    caller.about_task(id);
+    match context.api.task(id.clone()).await {
+        Ok(state) => caller.may_touch(state.spec(), &context.catalog),
+        Err(ApiError::NotFound(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn tasks(context: Context, query: Query) -> Result<TasksResponse, Refusal> {

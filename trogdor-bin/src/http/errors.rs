@@ -82,8 +82,8 @@ pub(super) fn from_answer(status: StatusCode, body: &[u8]) -> Result<ApiError, S
         404 => ApiError::NotFound(message),
         501 => ApiError::UnknownType(message),
         409 => ApiError::Conflict(message),
-        // Only ours give the latter three: repeating the request cannot help.
-        400 | 405 | 413 | 415 => ApiError::InvalidRequest(message),
+        // Only ours give the others: repeating the request cannot help.
+        400 | 403 | 405 | 413 | 415 => ApiError::InvalidRequest(message),
         _ if message == SHUT_DOWN => ApiError::ShuttingDown(message),
         _ => ApiError::Failed(message),
     })

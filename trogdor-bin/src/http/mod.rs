@@ -5,15 +5,19 @@
 mod agent_client;
 mod agent_routes;
 mod answer;
+mod audit;
 mod body;
 mod client;
 #[cfg(test)]
 mod client_tests;
 mod coordinator_client;
 mod coordinator_routes;
+mod door;
+mod entrance;
 mod errors;
 mod percent;
 mod query;
+mod roles;
 mod server;
 #[cfg(test)]
 mod server_tests;
@@ -24,9 +28,11 @@ use std::time::Duration;
 pub use agent_client::{AgentClient, connect};
 pub use agent_routes::agent_routes;
 pub use answer::Routes;
+pub(crate) use audit::Audit;
 pub use client::ClientOptions;
 pub use coordinator_client::CoordinatorClient;
 pub use coordinator_routes::coordinator_routes;
+pub use door::Door;
 pub use server::{BindError, Server};
 
 /// How long an agent may run a worker that our coordinator creates; see
@@ -52,6 +58,10 @@ pub struct Limits {
     /// How long a connection may sit without a complete request head, at its start and between two
     /// requests.
     pub idle_time: Duration,
+    /// How long a TLS handshake may take, its turn included.
+    pub handshake_time: Duration,
+    /// Most TLS handshakes at a time; further ones wait for their turn.
+    pub handshakes: usize,
     /// How long a client may refuse to take any byte of its answer.
     pub stall_time: Duration,
     /// How long answers that are under way may take once the server was told to stop.
@@ -66,6 +76,8 @@ impl Default for Limits {
             body_len: 16 << 20,
             body_time: Duration::from_secs(10),
             idle_time: Duration::from_secs(30),
+            handshake_time: Duration::from_secs(10),
+            handshakes: 64,
             stall_time: Duration::from_secs(30),
             drain_time: Duration::from_secs(10),
             connections: 512,

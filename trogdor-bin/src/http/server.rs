@@ -1,27 +1,33 @@
 //! The accept loop: connections with limits and time-outs that warp's own server does not have, and
 //! an end that is bounded in time. HTTP/1.1 only, spoken by hyper directly: a server that finds out
-//! the version first waits without limit for a client that never says anything. No TLS yet.
+//! the version first waits without limit for a client that never says anything. Where there is TLS, its
+//! handshake comes first, bounded in time and number like everything else here.
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::{Service as _, service_fn};
-use hyper::{Method, Request, Uri};
+use hyper::service::{Service, service_fn};
+use hyper::{Method, Request};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 use trogdor_core::SystemClock;
+use trogdor_core::messages::Empty;
 use warp::reply::Response;
 
-use super::stalled::Impatient;
+use super::answer::answer;
+use super::door::{Door, Guest};
+use super::entrance::{Entered, enter};
 use super::{Limits, Routes};
 
 /// Longest head of a request.
@@ -58,6 +64,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     limits: Limits,
+    door: Door,
 }
 
 impl Server {
@@ -68,7 +75,12 @@ impl Server {
     pub async fn bind(address: SocketAddr) -> Result<Server, BindError> {
         let bound = async {
             let listener = TcpListener::bind(address).await?;
-            Ok(Server { address: listener.local_addr()?, listener, limits: Limits::default() })
+            Ok(Server {
+                address: listener.local_addr()?,
+                listener,
+                limits: Limits::default(),
+                door: Door::default(),
+            })
         };
         bound.await.map_err(|source: io::Error| match source.kind() {
             io::ErrorKind::AddrInUse => BindError::Taken { address, source },
@@ -83,6 +95,13 @@ impl Server {
         self
     }
 
+    /// The same server behind this door.
+    #[must_use]
+    pub fn behind(mut self, door: Door) -> Server {
+        self.door = door;
+        self
+    }
+
     /// Where it listens, with the port that the system chose.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
@@ -91,7 +110,8 @@ impl Server {
     /// Answers requests until `stop` returns. Then the port is closed at once, requests that are
     /// under way get [`Limits::drain_time`] to be answered, and what is left is cut off.
     pub async fn serve(self, routes: Routes, stop: impl Future<Output = ()>) {
-        let Server { listener, limits, .. } = self;
+        let Server { listener, limits, door, .. } = self;
+        let handshakes = Arc::new(Semaphore::new(limits.handshakes));
         let mut stop = pin!(stop);
         let (stopping, stopped) = watch::channel(false);
         let mut connections = JoinSet::new();
@@ -107,7 +127,8 @@ impl Server {
             match accepted {
                 Ok((stream, peer)) => {
                     let routes = routes.clone();
-                    connections.spawn(connection(stream, peer, routes, limits, stopped.clone()));
+                    let entering = enter(stream, peer, door.clone(), limits, handshakes.clone());
+                    connections.spawn(connection(entering, peer, routes, limits, stopped.clone()));
                 }
                 Err(error) => {
                     warn!(%error, "cannot accept a connection");
@@ -135,23 +156,23 @@ fn log_panic(ended: Result<(), tokio::task::JoinError>) {
 }
 
 async fn connection(
-    stream: TcpStream,
+    entering: impl Future<Output = Option<(Entered, Guest)>>,
     peer: SocketAddr,
     routes: Routes,
     limits: Limits,
     mut stopped: watch::Receiver<bool>,
 ) {
-    // Without it an answer may wait for the client's acknowledgement; still an answer if it fails.
-    let _ = stream.set_nodelay(true);
+    let entered = tokio::select! {
+        entered = entering => entered,
+        // Nobody is owed an answer yet.
+        _ = stopped.wait_for(|stopped| *stopped) => return,
+    };
+    let Some((stream, guest)) = entered else { return };
     let routes = TowerToHyperService::new(warp::service(routes));
-    let service = service_fn(|request: Request<Incoming>| {
-        let (method, uri) = (request.method().clone(), request.uri().clone());
-        answered(routes.call(request), method, uri, peer)
-    });
+    let service = service_fn(|request| answered(request, &guest, &routes, limits, peer));
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.idle_time).max_buf_size(HEAD_LEN);
-    let stream = TokioIo::new(Impatient::new(stream, limits.stall_time));
-    let mut connection = pin!(builder.serve_connection(stream, service));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let early = tokio::select! {
         ended = &mut connection => Some(ended),
         // The sender lives as long as the server; without it the connection is to end as well.
@@ -169,16 +190,32 @@ async fn connection(
     }
 }
 
-/// Awaits one answer and logs it, without bodies, which may hold secrets. Looking is logged at debug
-/// level, since pollers look every second; what changes something, and what fails, at info.
-async fn answered(
-    answer: impl Future<Output = Result<Response, Infallible>>,
-    method: Method,
-    uri: Uri,
+/// Answers one request, if its sender may ask for it, and logs it, without bodies, which may hold
+/// secrets. Looking is logged at debug level, since pollers look every second; what changes something,
+/// and what fails, at info.
+async fn answered<S>(
+    mut request: Request<Incoming>,
+    guest: &Guest,
+    routes: &S,
+    limits: Limits,
     peer: SocketAddr,
-) -> Result<Response, Infallible> {
+) -> Result<Response, Infallible>
+where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
+{
+    let (method, uri) = (request.method().clone(), request.uri().clone());
     let clock = SystemClock::shared();
-    let response = answer.await?;
+    let visit = guest.visit(&mut request);
+    let response = match visit.refusal() {
+        None => routes.call(request).await?,
+        Some(refusal) => {
+            // A client that is still sending would not see the answer.
+            let body = Limited::new(request.into_body(), limits.body_len).collect();
+            let _ = tokio::time::timeout(limits.body_time, body).await;
+            answer::<Empty>(Err(refusal))
+        }
+    };
+    visit.answered(response.status());
     let (status, took_ms) = (response.status().as_u16(), clock.now().mono_ms);
     if method == Method::GET && response.status().is_success() {
         debug!(%peer, %method, %uri, status, took_ms, "request");

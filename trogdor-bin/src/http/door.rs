@@ -1,0 +1,122 @@
+//! The door of a daemon: who comes in over a connection, what each request may do, and what is
+//! written down about it. Without TLS everybody comes in.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hyper::{Request, StatusCode};
+use trogdor_core::{Clock, SystemClock};
+
+use super::audit::{Audit, Line, cut};
+use super::errors::Refusal;
+use super::roles::{Caller, Verb};
+use crate::tls::{Identity, Party, moment};
+
+/// Who is let in, and where that is written down. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Door {
+    tls: Option<Party>,
+    audit: Audit,
+    clock: Arc<dyn Clock>,
+}
+
+impl Default for Door {
+    fn default() -> Door {
+        Door::new(None, Audit::default())
+    }
+}
+
+impl Door {
+    pub(crate) fn new(tls: Option<Party>, audit: Audit) -> Door {
+        Door { tls, audit, clock: SystemClock::shared() }
+    }
+
+    /// Whom the daemon is in TLS, if it speaks it.
+    pub(super) fn tls(&self) -> Option<&Party> {
+        self.tls.as_ref()
+    }
+
+    /// Somebody has come in.
+    pub(super) fn guest(&self, address: SocketAddr, peer: Option<Identity>) -> Guest {
+        Guest { door: self.clone(), address, peer: peer.map(Arc::new) }
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Guest {
+    door: Door,
+    address: SocketAddr,
+    peer: Option<Arc<Identity>>,
+}
+
+impl Guest {
+    /// Looks at a request, and lets its handler know who sent it.
+    pub(super) fn visit<B>(&self, request: &mut Request<B>) -> Visit {
+        let verb = Verb::of(request.method(), request.uri().path());
+        let caller = Caller::new(verb, self.peer.clone());
+        request.extensions_mut().insert(caller.clone());
+        let now_ms = self.door.clock.now().wall_ms;
+        let refusal = self.in_time(now_ms).and_then(|()| caller.may_enter()).err();
+        let is_kept = verb.changes() || refusal.is_some();
+        let line = Line {
+            time: moment(now_ms),
+            peer: self.peer.as_ref().map(|peer| peer.name.clone()),
+            role: self.peer.as_ref().and_then(|peer| peer.role).map(|role| role.name()),
+            address: self.address.to_string(),
+            verb: verb.name,
+            task: None,
+            worker: None,
+            class: None,
+            answer: None,
+            denied: refusal.is_some(),
+        };
+        Visit { caller, refusal, line: is_kept.then_some((self.door.audit.clone(), line)) }
+    }
+
+    /// A connection may live longer than the certificate that opened it.
+    fn in_time(&self, now_ms: i64) -> Result<(), Refusal> {
+        match &self.peer {
+            Some(peer) if peer.has_expired(now_ms) => {
+                let text = format!("{peer} expired on {}; connect anew", moment(peer.not_after_ms));
+                Err(Refusal::new(StatusCode::FORBIDDEN, text))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// One request, until it is answered. One that is dropped without an answer is written down, too: it
+/// may have done its work.
+#[derive(Debug)]
+pub(super) struct Visit {
+    caller: Caller,
+    refusal: Option<Refusal>,
+    line: Option<(Audit, Line)>,
+}
+
+impl Visit {
+    /// Why the request goes no further, if it does not.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        self.refusal.clone()
+    }
+
+    /// It was answered.
+    pub(super) fn answered(mut self, status: StatusCode) {
+        if let Some((_, line)) = &mut self.line {
+            line.answer = Some(status.as_u16());
+        }
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let Some((audit, mut line)) = self.line.take() else { return };
+        let subject = self.caller.subject();
+        line.task = subject.task.map(|task| cut(task.as_str()));
+        line.worker = subject.worker.map(|worker| worker.0);
+        line.class = subject.class.map(|class| cut(&class));
+        line.denied |= subject.denied;
+        audit.write(&line);
+    }
+}
