@@ -313,7 +313,7 @@ async fn usage_errors_end_in_1_for_javas_commands_and_in_2_for_ours() {
 async fn commands_and_options_may_be_abbreviated() {
     let lab = Lab::of([]);
     let created = told(0, "Sent CreateTaskRequest for task x.\n");
-    let short = lab.run(&["client", "cr", "--ta", "lab:1", "--i", "x", "--s", NO_TIME]).await;
+    let short = lab.run(&["client", "cr", "--t", "lab:1", "--i", "x", "--s", NO_TIME]).await;
     assert_eq!(short, (created.0, created.1, String::new()));
     assert_eq!(lab.client(&["showTasks", "--id-p", "y", "--js"]).await, told(1, "{}\n"));
 }

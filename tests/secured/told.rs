@@ -1,6 +1,7 @@
 //! TLS as users meet it: certificates by `trogdor ca`, daemons and commands with `--tls`, and one line
 //! for everything that can be wrong.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -20,11 +21,16 @@ async fn trogdor(tls: Option<&Path>, args: &[&str]) -> Output {
     tokio::time::timeout(LIMIT, command.output()).await.expect("it ends").unwrap()
 }
 
-/// The one line of a failure.
+/// The one line of a failure; a daemon may have logged something before it.
 fn line(output: &Output) -> String {
     let said = stderr(output);
-    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
-    said.trim_end().to_owned()
+    let lines: Vec<_> = said.lines().filter(|line| line.starts_with("trogdor ")).collect();
+    assert_eq!(
+        (output.status.code(), lines.len(), said.lines().last()),
+        (Some(1), 1, lines.last().copied()),
+        "{said}"
+    );
+    lines[0].to_owned()
 }
 
 #[tokio::test]
@@ -173,4 +179,25 @@ async fn a_certificate_that_ends_while_its_daemon_runs_is_named_to_clients() {
         said.contains("it is not believed: certificate \"short\" (role coordinator) expired on 20"),
         "{said}"
     );
+}
+
+#[tokio::test]
+async fn with_a_certificate_a_daemon_may_listen_beyond_this_machine() {
+    let lab = Lab::new();
+    let config = platform(lab.folder(), &[("node0", Some(1), Some(1))]);
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("127.0.0.1", "trogdor.invalid")).unwrap();
+    // The port is taken, so that no test opens anything to the world.
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    for kind in ["agent", "coordinator"] {
+        let args = [kind, "-c", config.to_str().unwrap(), "-n", "node0", "--port", &port];
+        let said = line(&trogdor(None, &args).await);
+        assert!(said.contains("would listen on 0.0.0.0 without TLS") && said.contains("--tls DIR"), "{said}");
+        let said = line(&trogdor(Some(&lab.path(kind)), &args).await);
+        assert!(said.starts_with(&format!("trogdor {kind}: port {port} on 0.0.0.0 is taken (")), "{said}");
+        // A variable that is empty asks for nothing.
+        let said = line(&trogdor(Some(Path::new("")), &args).await);
+        assert!(said.contains("without TLS"), "{said}");
+    }
 }

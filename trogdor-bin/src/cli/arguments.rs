@@ -12,7 +12,8 @@ use super::format;
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Target {
     /// The daemon's host and port
-    #[arg(id = "target", long = "target", short = 't', value_name = "HOST:PORT", value_parser = address)]
+    // `--t` has always been enough for this option; `--tls` begins alike.
+    #[arg(id = "target", long = "target", alias = "t", short = 't', value_name = "HOST:PORT", value_parser = address)]
     pub(super) address: String,
 }
 

@@ -77,7 +77,7 @@ impl Default for Limits {
             body_time: Duration::from_secs(10),
             idle_time: Duration::from_secs(30),
             handshake_time: Duration::from_secs(10),
-            handshakes: 64,
+            handshakes: 256,
             stall_time: Duration::from_secs(30),
             drain_time: Duration::from_secs(10),
             connections: 512,

@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::{Method, StatusCode};
+use serde_json::Value;
 use trogdor_core::{Catalog, Spec, TaskId, TaskSpec, WorkerId};
 use warp::Filter;
 
@@ -73,13 +74,26 @@ impl Verb {
     }
 }
 
+/// The one client property that names a program to run, where Kerberos is built in.
+const PROGRAM: &str = "sasl.kerberos.kinit.cmd";
+
 /// What creating, stopping and destroying a task of a class takes. Stopping is no less than creating:
 /// whoever may not break something may not spoil the test of another either.
-fn needed(spec: &dyn TaskSpec) -> Role {
-    match (spec.runs_programs(), spec.is_fault()) {
+fn needed(spec: &Spec, typed: &dyn TaskSpec) -> Role {
+    let runs_programs = typed.runs_programs() || names(spec.json(), PROGRAM);
+    match (runs_programs, typed.is_fault()) {
         (true, _) => Role::Exec,
         (false, true) => Role::Fault,
         (false, false) => Role::Load,
+    }
+}
+
+/// Whether this is a key anywhere in a document.
+fn names(json: &Value, key: &str) -> bool {
+    match json {
+        Value::Object(map) => map.contains_key(key) || map.values().any(|value| names(value, key)),
+        Value::Array(list) => list.iter().any(|value| names(value, key)),
+        _ => false,
     }
 }
 
@@ -135,7 +149,7 @@ impl Caller {
             return Ok(());
         }
         let (_, typed) = catalog.open(spec)?;
-        self.require(needed(&*typed), &format!("{} of {}", self.0.verb.name, spec.class()))
+        self.require(needed(spec, &*typed), &format!("{} of {}", self.0.verb.name, spec.class()))
     }
 
     /// The one place where a role is held against what it is wanted for.
@@ -199,8 +213,9 @@ mod tests {
         let classes: Vec<_> = catalog
             .classes()
             .map(|class| {
-                let (_, typed) = catalog.open(&catalog.read_spec(class.example.as_bytes()).unwrap()).unwrap();
-                (class.class.rsplit('.').next().unwrap(), needed(&*typed))
+                let (spec, typed) =
+                    catalog.open(&catalog.read_spec(class.example.as_bytes()).unwrap()).unwrap();
+                (class.class.rsplit('.').next().unwrap(), needed(&spec, &*typed))
             })
             .collect();
         let of = |role| -> Vec<&str> {
@@ -210,6 +225,12 @@ mod tests {
         let faults = of(Role::Fault);
         assert!(faults.contains(&"ProcessStopFaultSpec") && faults.len() == 7, "{faults:?}");
         assert!(of(Role::Load).contains(&"NoOpTaskSpec"));
+        let kerberos = serde_json::json!({
+            "class": "org.apache.kafka.trogdor.workload.ProduceBenchSpec",
+            "commonClientConf": {"sasl.kerberos.kinit.cmd": "/opt/kinit"},
+        });
+        let (spec, typed) = catalog.open(&Spec::from(kerberos)).unwrap();
+        assert_eq!(needed(&spec, &*typed), Role::Exec);
     }
 
     #[test]

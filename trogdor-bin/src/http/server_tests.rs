@@ -17,9 +17,12 @@ use trogdor_core::noop::{CATALOG, NO_OP};
 use trogdor_core::{Catalog, Cluster, Spec, TaskId, WorkerId};
 
 use super::{
-    AgentClient, BindError, ClientOptions, CoordinatorClient, Limits, Routes, Server, agent_routes,
-    coordinator_routes,
+    AgentClient, Audit, BindError, ClientOptions, CoordinatorClient, Door, Limits, Routes, Server,
+    agent_routes, coordinator_routes,
 };
+
+use crate::tls::tests::{Lab, party};
+use crate::tls::{Party, Role, Side};
 
 /// Longer than anything here takes, shorter than anybody's patience.
 const SOON: Duration = Duration::from_secs(20);
@@ -34,10 +37,19 @@ struct Daemon {
 
 impl Daemon {
     async fn start(limits: Limits, routes: impl FnOnce(&Cluster, Catalog) -> Routes) -> Daemon {
+        Daemon::start_behind(Door::default(), limits, routes).await
+    }
+
+    async fn start_behind(
+        door: Door,
+        limits: Limits,
+        routes: impl FnOnce(&Cluster, Catalog) -> Routes,
+    ) -> Daemon {
         let catalog = Catalog::new([CATALOG]).unwrap();
         let cluster = Cluster::builder(catalog.clone()).start();
         let routes = routes(&cluster, catalog);
-        let server = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap().with_limits(limits);
+        let server = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let server = server.with_limits(limits).behind(door);
         let address = server.local_addr();
         let (stop, stopped) = oneshot::channel();
         let mut serving = JoinSet::new();
@@ -49,6 +61,17 @@ impl Daemon {
         let routes =
             |cluster: &Cluster, catalog| coordinator_routes(Arc::new(cluster.coordinator()), catalog, limits);
         Daemon::start(limits, routes).await
+    }
+
+    /// An agent that speaks TLS, and the party of a client of it.
+    async fn secured_agent(limits: Limits) -> (Daemon, Option<Party>) {
+        let lab = Lab::new();
+        let own = party(&lab.issue("node0", Role::Agent, 3600), Side::Agent);
+        let client = party(&lab.issue("alice", Role::Observe, 3600), Side::Client);
+        let routes = |cluster: &Cluster, catalog| {
+            agent_routes(Arc::new(cluster.agent("node0").unwrap()), catalog, Limits::default())
+        };
+        (Daemon::start_behind(Door::new(own, Audit::default()), limits, routes).await, client)
     }
 
     async fn agent() -> Daemon {
@@ -104,6 +127,43 @@ async fn further_connections_wait_for_a_place() {
     drop(first);
     timeout(SOON, second.read_to_string(&mut answer)).await.unwrap().unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn handshakes_are_bounded_in_time() {
+    let limits = Limits { handshake_time: Duration::from_millis(200), ..Limits::default() };
+    let (daemon, alice) = Daemon::secured_agent(limits).await;
+    // Nothing at all, and the beginning of a handshake.
+    for head in [&[][..], &[22, 3, 1, 2]] {
+        let mut stream = TcpStream::connect(daemon.address).await.unwrap();
+        stream.write_all(head).await.unwrap();
+        let mut answer = Vec::new();
+        // It is closed or reset, whichever comes first.
+        let _ = timeout(SOON, stream.read_to_end(&mut answer)).await.expect("the connection is closed");
+    }
+    let target = format!("localhost:{}", daemon.address.port());
+    AgentClient::over(&target, ClientOptions::once(), alice).status().await.unwrap();
+    daemon.stopped().await;
+}
+
+#[tokio::test]
+async fn handshakes_wait_for_their_turn_and_those_who_are_in_do_not() {
+    let limits = Limits { handshakes: 1, handshake_time: SOON * 2, ..Limits::default() };
+    let (daemon, alice) = Daemon::secured_agent(limits).await;
+    let target = format!("localhost:{}", daemon.address.port());
+    let client = |tls| AgentClient::over(&target, ClientOptions::once(), tls);
+    let inside = client(alice.clone());
+    inside.status().await.unwrap();
+    let mut stranger = TcpStream::connect(daemon.address).await.unwrap();
+    stranger.write_all(&[22, 3, 1, 2]).await.unwrap();
+    let outside = client(alice);
+    assert!(timeout(Duration::from_millis(300), outside.status()).await.is_err());
+    inside.status().await.unwrap();
+    drop(stranger);
+    timeout(SOON, outside.status()).await.expect("its turn comes").unwrap();
+    // Nobody waits for a handshake at the end.
+    let _stranger = TcpStream::connect(daemon.address).await.unwrap();
+    daemon.stopped().await;
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ mod role;
 mod server;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod verify;
 
 pub use authority::{Authority, AuthorityError, Issued, Request};

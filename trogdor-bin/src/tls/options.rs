@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use trogdor_core::SystemClock;
 
 use super::party::Files;
@@ -17,7 +18,8 @@ pub(super) const KEY_FILE: &str = "key.pem";
 #[derive(Debug, Clone, Default, Args)]
 pub struct TlsArgs {
     /// Speak TLS: a folder with ca.pem, cert.pem and key.pem, as `trogdor ca issue` makes it
-    #[arg(long = "tls", value_name = "DIR", env = "TROGDOR_TLS", global = true)]
+    // Its own parser, since an empty variable is no mistake.
+    #[arg(long = "tls", value_name = "DIR", env = "TROGDOR_TLS", global = true, value_parser = OsStringValueParser::new().map(PathBuf::from))]
     tls: Option<PathBuf>,
 
     /// The authority whose certificates are believed (PEM)

@@ -6,27 +6,27 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use trogdor_core::SystemClock;
 
-use super::{Authority, Request, Role, Side, TlsArgs, span};
+use super::{Authority, Party, Request, Role, Side, TlsArgs, span};
 
 fn now_ms() -> i64 {
     SystemClock::shared().now().wall_ms
 }
 
 /// A lab: a folder with an authority.
-pub(super) struct Lab {
+pub(crate) struct Lab {
     folder: TempDir,
     authority: Authority,
 }
 
 impl Lab {
-    pub(super) fn new() -> Lab {
+    pub(crate) fn new() -> Lab {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::create(folder.path(), now_ms(), 30).unwrap();
         Lab { folder, authority }
     }
 
     /// A folder with a certificate that ends so many seconds from now.
-    fn issue(&self, name: &str, role: Role, seconds: i64) -> PathBuf {
+    pub(crate) fn issue(&self, name: &str, role: Role, seconds: i64) -> PathBuf {
         let hosts = if role.is_daemon() { vec!["localhost".to_owned()] } else { Vec::new() };
         let mut request = Request::for_days(name, role, hosts, now_ms(), 1);
         request.not_after_ms = now_ms() + seconds * 1000;
@@ -34,6 +34,11 @@ impl Lab {
         self.authority.issue(&request).unwrap().write(&path).unwrap();
         path
     }
+}
+
+/// The party of a folder.
+pub(crate) fn party(folder: &Path, side: Side) -> Option<Party> {
+    TlsArgs::folder(folder).open(side).unwrap()
 }
 
 fn problem(folder: &Path, side: Side) -> String {
