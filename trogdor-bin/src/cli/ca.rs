@@ -113,7 +113,9 @@ fn next_line(request: &Request, folder: &Path) -> String {
     if !role.is_daemon() {
         return format!("Use it: trogdor client --tls {shown} …, or TROGDOR_TLS={shown}.\n");
     }
-    let start = format!("trogdor {role} -c trogdor.conf -n {name} --tls");
+    // An agent's certificate is its node's; a coordinator is on one of the nodes.
+    let node = if *role == Role::Agent { name } else { "NODE" };
+    let start = format!("trogdor {role} -c trogdor.conf -n {node} --tls");
     match hosts.iter().find(|host| !LOOPBACK.contains(&host.as_str())) {
         None => format!("Join: {start} {shown}\n"),
         Some(host) => {

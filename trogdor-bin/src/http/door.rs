@@ -60,7 +60,7 @@ impl Guest {
         let refusal = self.in_time(now_ms).and_then(|()| caller.may_enter()).err();
         let is_kept = verb.changes() || refusal.is_some();
         let line = Line {
-            time: moment(now_ms),
+            time: stamp(now_ms),
             peer: self.peer.as_ref().map(|peer| peer.name.clone()),
             role: self.peer.as_ref().and_then(|peer| peer.role).map(|role| role.name()),
             address: self.address.to_string(),
@@ -84,6 +84,11 @@ impl Guest {
             _ => Ok(()),
         }
     }
+}
+
+/// When a request came, always with as many digits, so that lines sort.
+fn stamp(ms: i64) -> String {
+    format!("{:.3}", jiff::Timestamp::from_millisecond(ms).unwrap_or_default())
 }
 
 /// One request, until it is answered. One that is dropped without an answer is written down, too: it
@@ -118,5 +123,47 @@ impl Drop for Visit {
         line.class = subject.class.map(|class| cut(&class));
         line.denied |= subject.denied;
         audit.write(&line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::Role;
+
+    /// What the audit log says of one request by somebody whose certificate ends then.
+    fn line(not_after_ms: i64, use_it: impl FnOnce(Visit)) -> serde_json::Value {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit");
+        let door = Door::new(None, Audit::to_file(&path).unwrap());
+        let (name, role) = ("alice".to_owned(), Some(Role::Exec));
+        let (hosts, issuer) = (Vec::new(), String::new());
+        let peer = Identity { name, role, not_before_ms: 0, not_after_ms, hosts, issuer };
+        let guest = door.guest("127.0.0.1:1".parse().unwrap(), Some(peer));
+        let mut request = Request::put("/agent/shutdown").body(()).unwrap();
+        use_it(guest.visit(&mut request));
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_connection_does_not_outlive_the_certificate_that_opened_it() {
+        let line = line(1_000_000, |visit| {
+            let refusal = visit.refusal().unwrap();
+            assert_eq!(refusal.status, StatusCode::FORBIDDEN);
+            assert!(
+                refusal.message.contains("(role exec) expired on 1970-01-01T00:16:40Z"),
+                "{}",
+                refusal.message
+            );
+            visit.answered(refusal.status);
+        });
+        assert_eq!((&line["denied"], &line["answer"]), (&true.into(), &403.into()));
+    }
+
+    #[test]
+    fn a_request_whose_sender_left_is_written_down_without_an_answer() {
+        let line = line(i64::MAX, |visit| assert_eq!(visit.refusal(), None));
+        assert_eq!((&line["verb"], &line["denied"]), (&"shutdown".into(), &false.into()));
+        assert!(line["answer"].is_null() && line["time"].as_str().unwrap().len() == 24, "{line}");
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use trogdor_core::SystemClock;
 
-use super::{Authority, Party, Request, Role, Side, TlsArgs, span};
+use super::{Authority, Identity, Party, Request, Role, Side, TlsArgs, span};
 
 fn now_ms() -> i64 {
     SystemClock::shared().now().wall_ms
@@ -123,4 +123,20 @@ fn spans_are_told_in_the_largest_whole_unit() {
         assert_eq!(span(ms), text);
     }
     assert_eq!(span(3 * 86_400_000), "3 days");
+}
+
+#[test]
+fn a_certificate_has_one_role_or_none() {
+    let read = |uris: &[&str]| {
+        let mut params = rcgen::CertificateParams::default();
+        let uri = |uri: &&str| rcgen::SanType::URI((*uri).try_into().unwrap());
+        params.subject_alt_names = uris.iter().map(uri).collect();
+        let certificate = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+        Identity::read(certificate.der()).unwrap().role
+    };
+    assert_eq!(read(&["trogdor:role/load", "https://example.com"]), Some(Role::Load));
+    for uris in [&[][..], &["trogdor:role/root"], &["trogdor:role/load", "trogdor:role/exec"]] {
+        assert_eq!(read(uris), None, "{uris:?}");
+    }
+    assert_eq!(Identity::read(b"no certificate"), None);
 }
