@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::process::Command;
 use trogdor_bin::tls::Role;
 use trogdor_core::noop::NO_OP;
+use trogdor_lab::JavaTrogdor;
 
 use super::lab::Lab;
 use crate::support::{Daemon, LIMIT, TROGDOR, platform, stderr, stdout};
@@ -160,7 +161,7 @@ async fn a_daemon_refuses_to_start_with_a_certificate_that_is_over_or_anothers()
 async fn a_certificate_that_ends_while_its_daemon_runs_is_named_to_clients() {
     let lab = Lab::new();
     let config = platform(lab.folder(), &[("node0", Some(1), Some(1))]);
-    lab.issue("short", Role::Coordinator, 3);
+    lab.issue("short", Role::Coordinator, 6);
     let [tls, folder] = lab.tls("short");
     let coordinator = Daemon::start("coordinator", &config, "node0", &["--port", "0", &tls, &folder]).await;
     let (target, load) = (coordinator.target(), lab.path("load"));
@@ -200,4 +201,17 @@ async fn with_a_certificate_a_daemon_may_listen_beyond_this_machine() {
         let said = line(&trogdor(Some(Path::new("")), &args).await);
         assert!(said.contains("without TLS"), "{said}");
     }
+}
+
+#[tokio::test]
+async fn the_java_command_line_is_told_that_it_has_come_to_tls() {
+    let java = JavaTrogdor::fetch().await.unwrap();
+    let lab = Lab::new();
+    let config = platform(lab.folder(), &[("node0", Some(1), Some(1))]);
+    let [tls, folder] = lab.tls("coordinator");
+    let coordinator = Daemon::start("coordinator", &config, "node0", &["--port", "0", &tls, &folder]).await;
+    let told = java.client(&["status", "-t", &coordinator.target()]).await.unwrap();
+    assert_ne!(told.code, 0);
+    let said = format!("{}{}", told.stdout, told.stderr);
+    assert!(said.contains("this daemon speaks TLS only"), "{said}");
 }
