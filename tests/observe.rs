@@ -173,6 +173,7 @@ async fn an_agent_is_alive_before_it_is_ready_and_neither_once_it_has_exited() {
         clock: SystemClock::shared(),
         stop_grace: Duration::from_secs(1),
         extensions: Extensions::default(),
+        past: Default::default(),
     });
     let handle = agent.handle();
     let rest = agent_routes(Arc::new(handle.clone()), catalog, Limits::default());
