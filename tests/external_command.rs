@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
-use crate::support::{LIMIT, TROGDOR, stderr};
+use crate::support::{LIMIT, TROGDOR, platform, stderr, stdout, trogdor};
 
 /// The root of the repository: the paths in the example specs are relative to it.
 fn repository() -> PathBuf {
@@ -100,6 +100,40 @@ async fn what_a_program_writes_is_logged_in_bounded_harmless_lines() {
     ] {
         assert!(log.lines().any(|line| line.ends_with(ending)), "{ending:?} ends no line of the log");
     }
+}
+
+#[tokio::test]
+async fn an_agent_with_a_list_of_commands_runs_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = platform(folder.path(), &[("node0", Some(1), None)]);
+    let list = folder.path().join("allowed");
+    let [config, list, state] =
+        [config, list, folder.path().join("state")].map(|path| path.display().to_string());
+    let exec = async |text: &str, program: &str| {
+        std::fs::write(&list, text).unwrap();
+        let spec = json!({
+            "class": "org.apache.kafka.trogdor.workload.ExternalCommandSpec",
+            "durationMs": 60_000,
+            "commandNode": "node0",
+            "command": [program, "-c", r#"echo '{"status": "ran"}'"#],
+        });
+        let spec = spec.to_string();
+        let node = ["agent", "-c", &config, "-n", "node0", "--state-dir", &state];
+        trogdor(&[&node[..], &["--json", "--exec", &spec, "--allow-command", &list]].concat()).await
+    };
+    let fine = exec("/bin/sh\n", "sh").await;
+    assert_eq!(
+        (fine.status.code(), stdout(&fine).contains(r#""status":"ran""#)),
+        (Some(0), true),
+        "{fine:?}"
+    );
+    let refused = exec("/bin/sh\n", "env").await;
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let expected = r#"\"env\" is not among the commands that this agent may run"#;
+    assert!(stdout(&refused).contains(expected), "{refused:?}");
+    let unread = exec("/bin/sh\nsh\n", "sh").await;
+    assert_eq!(unread.status.code(), Some(1), "{unread:?}");
+    assert!(stderr(&unread).ends_with("line 2: \"sh\" is not an absolute path\n"), "{unread:?}");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! ExternalCommand: runs a program of the user's and passes on what it says. Spec and worker are
-//! here; the process and its group are in [`process`], the conversation with it in [`dialogue`].
+//! here; the process and its group are in [`process`], the conversation with it in [`dialogue`], what may be
+//! run at all in [`policy`].
 //! There is no shell (the user may name one) and no second try: one task is one process.
 //!
 //! The program reads one line on its standard input, `{"id":"…","workload":…}`. It may write lines
@@ -12,6 +13,7 @@ mod dialogue;
 mod lines;
 mod log;
 mod message;
+mod policy;
 mod process;
 #[cfg(test)]
 mod tests;
@@ -31,7 +33,8 @@ use trogdor_core::{
 };
 
 use dialogue::Dialogue;
-use process::{NO_COMMAND, Process};
+pub use policy::{AllowedCommands, CommandPolicy};
+use process::{NO_COMMAND, Pipes, Process};
 
 /// The class name of [`ExternalCommandSpec`].
 pub const EXTERNAL_COMMAND: &str = "org.apache.kafka.trogdor.workload.ExternalCommandSpec";
@@ -177,8 +180,7 @@ enum Ending {
 impl Worker for ExternalCommandWorker {
     async fn run(self: Box<Self>, ctx: WorkerContext) -> WorkerResult {
         let grace = self.spec.grace(ctx.grace);
-        let (mut process, pipes) =
-            Process::start(&self.spec.command).map_err(|reason| unable_to_start(&reason))?;
+        let (mut process, pipes) = self.start(&ctx).await.map_err(|reason| unable_to_start(&reason))?;
         let mut dialogue = Dialogue::new(pipes, self.spec.start_line(&ctx.task), &ctx);
         select! {
             () = process.ended() => {}
@@ -193,6 +195,18 @@ impl Worker for ExternalCommandWorker {
             warn!("something that the command started has left its process group and holds its output open");
         }
         verdict(dialogue.close(), ending, &process)
+    }
+}
+
+impl ExternalCommandWorker {
+    /// Starts the program, if this agent may run it.
+    async fn start(&self, ctx: &WorkerContext) -> Result<(Process, Pipes), String> {
+        let name = self.spec.command.first().ok_or(NO_COMMAND)?.clone();
+        let policy = ctx.extensions.get::<CommandPolicy>().unwrap_or_default();
+        // A whole file may have to be read.
+        let admitted = tokio::task::spawn_blocking(move || policy.admit(&name)).await;
+        let program = admitted.map_err(|error| error.to_string())??;
+        Process::start(&program, &self.spec.command)
     }
 }
 

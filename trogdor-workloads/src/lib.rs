@@ -56,7 +56,7 @@ use trogdor_core::TaskClass;
 
 pub use client_config::{
     ConfigErrors, HIDDEN, HostPort, JavaProperties, Ours, Role, SaslCredentials, Translated, TrustStore,
-    is_secret, merge, redact, translate,
+    is_secret, merge, redact, redact_json, translate,
 };
 pub use configurable_producer::{
     CONFIGURABLE_PRODUCER, ConfigurableProducerSpec, ConfigurableProducerStatus, WindowsStatus,
@@ -67,7 +67,7 @@ pub use connection_stress::{
 pub use consume_bench::{ALL_CONSUMERS, CONSUME_BENCH, ConsumeBenchSpec, ConsumeBenchStatus, ConsumerStatus};
 pub use created_topics::CreatedTopics;
 pub use embedded::EmbeddedBroker;
-pub use external_command::{EXTERNAL_COMMAND, ExternalCommandSpec};
+pub use external_command::{AllowedCommands, CommandPolicy, EXTERNAL_COMMAND, ExternalCommandSpec};
 pub use generators::{
     ARRIVALS, ArrivalStep, Arrivals, ConstantPayload, DueTimes, FLUSH, FlushGenerator, Flushes,
     GaussianSizes, JavaRandom, MAX_PAYLOAD_BYTES, PAYLOAD, PayloadGenerator, Payloads, RandomComponent,

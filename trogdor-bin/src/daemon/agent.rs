@@ -12,6 +12,7 @@ use trogdor_core::agent::{Agent, AgentConfig, AgentHandle, Past};
 use trogdor_core::api::AgentApi as _;
 use trogdor_core::{Catalog, Extensions, NodeName, SystemClock};
 use trogdor_faults::{FaultPlatform, Tools, abilities, default_state_base};
+use trogdor_workloads::{AllowedCommands, CommandPolicy};
 
 use super::exec::{self, Report};
 use super::life::{End, live, serve};
@@ -61,6 +62,11 @@ pub struct AgentArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub fault_lease: u64,
 
+    /// The list of the programs that ExternalCommand may run, a line each: an absolute path, and the SHA-256 of the
+    /// file if wanted. Without it, any
+    #[arg(long, value_name = "FILE")]
+    pub allow_command: Option<PathBuf>,
+
     /// Where to listen
     #[command(flatten)]
     pub listen: ListenArgs,
@@ -106,6 +112,14 @@ async fn faults(args: &AgentArgs, state_dir: PathBuf) -> Result<Arc<FaultPlatfor
     Ok(platform)
 }
 
+/// What ExternalCommand may run here. A list that was given applies always.
+fn commands(args: &AgentArgs) -> Result<CommandPolicy, String> {
+    match &args.allow_command {
+        Some(list) => AllowedCommands::read(list).map(CommandPolicy::Only),
+        None => Ok(CommandPolicy::Anything),
+    }
+}
+
 fn helper() -> Result<PathBuf, String> {
     std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))
 }
@@ -120,6 +134,7 @@ async fn look_around(helper: PathBuf, agent: AgentHandle) {
 async fn start(args: AgentArgs, catalog: Catalog) -> Result<u8, String> {
     let node_name = NodeName::from(args.node_name.as_str());
     let (topology, node) = platform::read(&args.config, &node_name)?;
+    let commands = commands(&args)?;
     let mut signals = Signals::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
     let server = if args.exec.is_none() || args.listen.is_given() {
         let address = args.listen.address(&node, "trogdor.agent.port", node.agent_port())?;
@@ -140,8 +155,8 @@ async fn start(args: AgentArgs, catalog: Catalog) -> Result<u8, String> {
         catalog: catalog.clone(),
         clock: SystemClock::shared(),
         stop_grace,
-        extensions: Extensions::default().with(faults),
         past,
+        extensions: Extensions::default().with(faults).with(Arc::new(commands)),
     });
     let handle = agent.handle();
     let mut background = JoinSet::new();

@@ -13,7 +13,7 @@ use trogdor_core::api::{ApiError, CoordinatorApi};
 use trogdor_core::measure::{Measured, NotAHistogram, Recording};
 use trogdor_core::messages::{NodesResponse, TasksRequest};
 use trogdor_core::{Catalog, NodeName, Spec, TaskId, TaskState, recordings_of};
-use trogdor_workloads::{HIDDEN, is_secret};
+use trogdor_workloads::redact_json;
 
 use super::place::{PlaceError, write_new};
 
@@ -185,7 +185,7 @@ impl Bundle {
     pub fn write(&self, path: &Path) -> Result<PathBuf, BundleError> {
         let place = Bundle::place(path);
         let mut value = serde_json::to_value(self).expect("maps with texts as keys, and finite numbers");
-        redact(&mut value);
+        redact_json(&mut value);
         write_new(&place, format!("{value}\n").as_bytes())?;
         Ok(place)
     }
@@ -221,22 +221,6 @@ impl Bundle {
 
 fn is_fault(spec: &Spec, catalog: &Catalog) -> bool {
     catalog.open(spec).is_ok_and(|(_, typed)| typed.is_fault())
-}
-
-/// Replaces what secrets are worth, wherever they are.
-fn redact(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            for (name, value) in map {
-                match value {
-                    Value::String(text) if is_secret(name) => HIDDEN.clone_into(text),
-                    value => redact(value),
-                }
-            }
-        }
-        Value::Array(list) => list.iter_mut().for_each(redact),
-        _ => {}
-    }
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ pub use bootstrap::{HostPort, NO_RESOLVABLE_BOOTSTRAP};
 pub use features::Features;
 pub use first_bytes::FirstBytes;
 pub use ours::{Ours, SaslCredentials, TrustStore};
-pub use secrets::{HIDDEN, is_secret, redact};
+pub use secrets::{HIDDEN, is_secret, redact, redact_json};
 
 use draft::Draft;
 

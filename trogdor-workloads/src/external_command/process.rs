@@ -11,6 +11,8 @@ use nix::unistd::Pid;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tracing::{info, warn};
 
+use super::policy::Program;
+
 /// Why an empty command cannot be started, in the original's words.
 pub(super) const NO_COMMAND: &str = "No command specified";
 
@@ -31,20 +33,22 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts a program with its arguments, in the environment and folder of this program.
+    /// Starts a program with its arguments, in the environment and folder of this program. It is told the name
+    /// that the command gives it, wherever it was found.
     ///
     /// # Errors
     /// Why it cannot be started.
-    pub(super) fn start(command: &[String]) -> Result<(Process, Pipes), String> {
-        let (program, arguments) = command.split_first().ok_or(NO_COMMAND)?;
-        let mut child = Command::new(program)
+    pub(super) fn start(program: &Program, command: &[String]) -> Result<(Process, Pipes), String> {
+        let (name, arguments) = command.split_first().ok_or(NO_COMMAND)?;
+        let mut child = Command::new(program.path())
+            .arg0(name)
             .args(arguments)
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(|error| format!("cannot run {program:?}: {error}"))?;
+            .map_err(|error| format!("cannot run {name:?}: {error}"))?;
         let pid = child.id().expect("it was not waited for");
         info!(pid, "started the command");
         let group = Pid::from_raw(pid.cast_signed());

@@ -62,6 +62,20 @@ impl Run {
 
     /// With a clock and the grace period of the agent.
     pub(super) fn start_with(spec: &ExternalCommandSpec, clock: Arc<dyn Clock>, grace: Duration) -> Run {
+        Run::start_as(spec, clock, grace, Extensions::default())
+    }
+
+    /// With what the agent lends.
+    pub(super) fn start_within(spec: &ExternalCommandSpec, extensions: Extensions) -> Run {
+        Run::start_as(spec, SystemClock::shared(), Duration::from_secs(30), extensions)
+    }
+
+    fn start_as(
+        spec: &ExternalCommandSpec,
+        clock: Arc<dyn Clock>,
+        grace: Duration,
+        extensions: Extensions,
+    ) -> Run {
         let board = Arc::new(StatusBoard::default());
         let (switch, stop) = StopSignal::channel();
         let (id, task) = (WorkerId(1), TaskId::from("task0"));
@@ -76,7 +90,7 @@ impl Run {
             stop,
             clock,
             grace,
-            extensions: Extensions::default(),
+            extensions,
         };
         let mut work = JoinSet::new();
         work.spawn(async move { worker.run(ctx).await.map_err(|error| error.to_string()) });
