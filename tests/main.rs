@@ -28,6 +28,7 @@ mod results;
 mod round_trip;
 mod run;
 mod secured;
+mod secrets;
 mod security;
 mod share_groups;
 mod share_round_trip;

@@ -17,7 +17,7 @@ use trogdor_core::{
 
 pub use status::{ConfigurableProducerStatus, WindowsStatus};
 
-use crate::client_config::{JavaProperties, Role, Translated};
+use crate::client_config::{JavaProperties, References, Role, Translated};
 use crate::generators::{
     FLUSH, FlushGenerator, PAYLOAD, PayloadGenerator, Payloads, THROUGHPUT, ThroughputGenerator,
 };
@@ -170,8 +170,8 @@ impl TaskSpec for ConfigurableProducerSpec {
                     .to_owned(),
             );
         }
-        problems.extend(self.producer_settings().err());
-        problems.extend(self.admin_settings().err());
+        problems.extend(self.producer_settings(&References::NotFollowed).err());
+        problems.extend(self.admin_settings(&References::NotFollowed).err());
         problems
     }
 }
@@ -215,17 +215,22 @@ impl ConfigurableProducerSpec {
         }
     }
 
-    fn clients(&self) -> SpecClients<'_> {
-        SpecClients { bootstrap_servers: &self.bootstrap_servers, common: &self.common_client_conf }
+    fn clients<'s>(&'s self, references: &'s References) -> SpecClients<'s> {
+        SpecClients {
+            bootstrap_servers: &self.bootstrap_servers,
+            common: &self.common_client_conf,
+            references,
+        }
     }
 
-    fn producer_settings(&self) -> Result<Translated, String> {
-        let settings = self.clients().settings((Role::Producer, FIRST), &[], &self.producer_conf)?;
+    fn producer_settings(&self, references: &References) -> Result<Translated, String> {
+        let settings =
+            self.clients(references).settings((Role::Producer, FIRST), &[], &self.producer_conf)?;
         without_transactions(settings)
     }
 
-    fn admin_settings(&self) -> Result<Translated, String> {
-        self.clients().topic_creator(&self.admin_client_conf)
+    fn admin_settings(&self, references: &References) -> Result<Translated, String> {
+        self.clients(references).topic_creator(&self.admin_client_conf)
     }
 
     /// Where records go, in turn.
@@ -269,14 +274,14 @@ impl Worker for ConfigurableProducerWorker {
 impl ConfigurableProducerWorker {
     async fn set_up_topic(&self, ctx: &WorkerContext) -> Result<Setup, String> {
         let spec = &self.0;
-        let settings = spec.admin_settings()?;
+        let settings = spec.admin_settings(&References::of(ctx))?;
         let topics = IndexMap::from([spec.topic()?]);
         topic_setup::for_worker(ctx, &spec.bootstrap_servers, &settings, &topics).await
     }
 
     fn job(&self, ctx: &WorkerContext, setup: Setup) -> Result<Job, String> {
         let spec = &self.0;
-        let translated = spec.producer_settings()?;
+        let translated = spec.producer_settings(&References::of(ctx))?;
         let mut warnings = setup.warnings;
         warnings.extend(translated.notes.iter().map(|note| format!("producer: {note}")));
         let throughput = spec.throughput_generator.ok_or("throughputGenerator is missing")?;

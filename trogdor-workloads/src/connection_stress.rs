@@ -18,7 +18,7 @@ use trogdor_core::{
     TaskSpec, Worker, WorkerContext, WorkerResult,
 };
 
-use crate::client_config::{JavaProperties, Role, Translated};
+use crate::client_config::{JavaProperties, References, Role, Translated};
 use crate::clock::Stopwatch;
 use crate::kafka::resolve;
 use crate::pace::Pace;
@@ -153,7 +153,7 @@ impl TaskSpec for ConnectionStressSpec {
     }
 
     fn problems(&self) -> Vec<String> {
-        let mut problems: Vec<_> = self.settings().err().into_iter().collect();
+        let mut problems: Vec<_> = self.settings(&References::NotFollowed).err().into_iter().collect();
         if self.num_threads > THREADS_MAX {
             problems.push(format!(
                 "numThreads is {}; no more than {THREADS_MAX} attempts run at a time",
@@ -168,9 +168,12 @@ impl TaskSpec for ConnectionStressSpec {
 const THREADS_MAX: i32 = 5000;
 
 impl ConnectionStressSpec {
-    fn settings(&self) -> Result<Translated, String> {
-        let clients =
-            SpecClients { bootstrap_servers: &self.bootstrap_servers, common: &self.common_client_conf };
+    fn settings(&self, references: &References) -> Result<Translated, String> {
+        let clients = SpecClients {
+            bootstrap_servers: &self.bootstrap_servers,
+            common: &self.common_client_conf,
+            references,
+        };
         clients.settings((Role::Admin, FIRST), &[], &JavaProperties::new())
     }
 
@@ -191,7 +194,7 @@ struct ConnectionStressWorker(ConnectionStressSpec);
 #[async_trait]
 impl Worker for ConnectionStressWorker {
     async fn run(self: Box<Self>, ctx: WorkerContext) -> WorkerResult {
-        let settings = self.0.settings()?;
+        let settings = self.0.settings(&References::of(&ctx))?;
         resolve(&settings).await?;
         let warnings = self.0.warnings(&settings);
         let connector = Arc::new(Connector::new(settings, self.0.action)?);

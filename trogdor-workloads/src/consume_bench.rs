@@ -19,7 +19,7 @@ use trogdor_core::{
 
 pub use status::{ALL_CONSUMERS, ConsumeBenchStatus, ConsumerStatus};
 
-use crate::client_config::{JavaProperties, Role, Translated};
+use crate::client_config::{JavaProperties, References, Role, Translated};
 use crate::hot_thread::StopFlag;
 use crate::kafka::resolve;
 use crate::pace::Pace;
@@ -187,7 +187,7 @@ impl TaskSpec for ConsumeBenchSpec {
             ));
         }
         problems.extend(self.record_processor.iter().flat_map(RecordProcessor::problems));
-        match self.consumer_settings("task", 0, &self.group()) {
+        match self.consumer_settings(("task", 0, &self.group()), &References::NotFollowed) {
             Ok(settings) if settings.ours.reset_by.is_some() => problems.push(
                 "auto.offset.reset=by_duration is not available here; use earliest, latest or none"
                     .to_owned(),
@@ -195,7 +195,7 @@ impl TaskSpec for ConsumeBenchSpec {
             Ok(_) => {}
             Err(problem) => problems.push(problem),
         }
-        problems.extend(self.admin_settings().err());
+        problems.extend(self.admin_settings(&References::NotFollowed).err());
         problems
     }
 }
@@ -226,11 +226,11 @@ impl ConsumeBenchSpec {
     }
 
     /// The settings of all consumers, and whether each has a group of its own: properties may name one, too.
-    fn settings(&self, task: &str) -> Result<(Vec<Translated>, bool), String> {
+    fn settings(&self, task: &str, references: &References) -> Result<(Vec<Translated>, bool), String> {
         let mut has_own_groups = self.consumer_group.is_empty();
         let one = |index| {
             let group = self.group();
-            let translated = self.consumer_settings(task, index, &group)?;
+            let translated = self.consumer_settings((task, index, &group), references)?;
             has_own_groups &= translated.librdkafka.get("group.id") == Some(&group);
             Ok(translated)
         };
@@ -238,11 +238,19 @@ impl ConsumeBenchSpec {
         Ok((all, has_own_groups))
     }
 
-    fn clients(&self) -> SpecClients<'_> {
-        SpecClients { bootstrap_servers: &self.bootstrap_servers, common: &self.common_client_conf }
+    fn clients<'s>(&'s self, references: &'s References) -> SpecClients<'s> {
+        SpecClients {
+            bootstrap_servers: &self.bootstrap_servers,
+            common: &self.common_client_conf,
+            references,
+        }
     }
 
-    fn consumer_settings(&self, task: &str, index: usize, group: &str) -> Result<Translated, String> {
+    fn consumer_settings(
+        &self,
+        (task, index, group): (&str, usize, &str),
+        references: &References,
+    ) -> Result<Translated, String> {
         let client_id = format!("consumer.{task}-{index}");
         let defaults = [
             ("client.id", client_id.as_str()),
@@ -250,11 +258,15 @@ impl ConsumeBenchSpec {
             ("auto.offset.reset", "earliest"),
             ("max.poll.interval.ms", "100000"),
         ];
-        self.clients().settings((Role::Consumer, index as u32 + FIRST), &defaults, &self.consumer_conf)
+        self.clients(references).settings(
+            (Role::Consumer, index as u32 + FIRST),
+            &defaults,
+            &self.consumer_conf,
+        )
     }
 
-    fn admin_settings(&self) -> Result<Translated, String> {
-        self.clients().settings((Role::Admin, FIRST), &[], &self.admin_client_conf)
+    fn admin_settings(&self, references: &References) -> Result<Translated, String> {
+        self.clients(references).settings((Role::Admin, FIRST), &[], &self.admin_client_conf)
     }
 }
 
@@ -269,7 +281,7 @@ impl Worker for ConsumeBenchWorker {
         if self.spec.max_messages <= 0 {
             return Ok(());
         }
-        let settings = self.spec.admin_settings()?;
+        let settings = self.spec.admin_settings(&References::of(&ctx))?;
         resolve(&settings).await?;
         let admin = KafkaAdmin::new(&settings)?;
         let sources = tokio::select! {
@@ -310,7 +322,7 @@ impl ConsumeBenchWorker {
 }
 
 fn start(spec: &ConsumeBenchSpec, sources: Vec<Source>, ctx: &WorkerContext) -> Result<Running, String> {
-    let (settings, has_own_groups) = spec.settings(ctx.task.as_str())?;
+    let (settings, has_own_groups) = spec.settings(ctx.task.as_str(), &References::of(ctx))?;
     let overlapping = has_own_groups && !spec.share_partitions;
     let mut running = Running::new(if overlapping { Unique::Farthest } else { Unique::NotKnown })?;
     for (source, translated) in sources.into_iter().zip(settings) {
@@ -351,7 +363,7 @@ mod tests {
             (ConsumeBenchSpec { consumer_conf: named("librdkafka.group.id"), ..spec }, false),
         ];
         for (spec, expected) in rows {
-            let (settings, has_own_groups) = spec.settings("foo").unwrap();
+            let (settings, has_own_groups) = spec.settings("foo", &References::NotFollowed).unwrap();
             assert_eq!(has_own_groups, expected, "{spec:?}");
             let groups: Vec<_> = settings.iter().map(|one| &one.librdkafka["group.id"]).collect();
             assert_eq!(groups.len(), 2);

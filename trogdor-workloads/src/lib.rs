@@ -55,8 +55,8 @@ mod trouble;
 use trogdor_core::TaskClass;
 
 pub use client_config::{
-    ConfigErrors, HIDDEN, HostPort, JavaProperties, Ours, Role, SaslCredentials, Translated, TrustStore,
-    is_secret, merge, redact, redact_json, translate,
+    ConfigErrors, HIDDEN, HostPort, JavaProperties, Ours, Role, SaslCredentials, SecretPolicy, SecretSources,
+    Translated, TrustStore, is_secret, merge, redact, redact_json, translate,
 };
 pub use configurable_producer::{
     CONFIGURABLE_PRODUCER, ConfigurableProducerSpec, ConfigurableProducerStatus, WindowsStatus,

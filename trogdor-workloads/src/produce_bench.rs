@@ -11,7 +11,7 @@ use trogdor_core::{
     Worker, WorkerContext, WorkerResult,
 };
 
-use crate::client_config::{JavaProperties, Role, Translated};
+use crate::client_config::{JavaProperties, References, Role, Translated};
 use crate::generators::{ARRIVALS, Arrivals, PAYLOAD, PayloadGenerator, TRANSACTION, TransactionGenerator};
 use crate::pace::{DEFAULT_PER_SEC, Pace};
 use crate::producing::{self, Job, ProduceBenchStatus, Target};
@@ -199,8 +199,8 @@ impl TaskSpec for ProduceBenchSpec {
         problems.extend(self.value_generator.problems().iter().map(|text| format!("valueGenerator: {text}")));
         problems.extend(self.transaction_generator.iter().flat_map(TransactionGenerator::problems));
         problems.extend(self.arrivals_problems().iter().map(|text| format!("arrivals: {text}")));
-        problems.extend(self.producer_settings().err());
-        problems.extend(self.admin_settings().err());
+        problems.extend(self.producer_settings(&References::NotFollowed).err());
+        problems.extend(self.admin_settings(&References::NotFollowed).err());
         problems
     }
 }
@@ -227,16 +227,20 @@ impl ProduceBenchSpec {
         Ok(producing::Schedule::Arrivals(arrivals.start(sender as u64)?))
     }
 
-    fn clients(&self) -> SpecClients<'_> {
-        SpecClients { bootstrap_servers: &self.bootstrap_servers, common: &self.common_client_conf }
+    fn clients<'s>(&'s self, references: &'s References) -> SpecClients<'s> {
+        SpecClients {
+            bootstrap_servers: &self.bootstrap_servers,
+            common: &self.common_client_conf,
+            references,
+        }
     }
 
     /// The producer's settings. A transactional id is new each time.
-    fn producer_settings(&self) -> Result<Translated, String> {
+    fn producer_settings(&self, references: &References) -> Result<Translated, String> {
         let id = format!("produce-bench-transaction-id-{}", uuid::Uuid::new_v4());
         let id = self.transaction_generator.as_ref().map(|_| ("transactional.id", id.as_str()));
         let settings =
-            self.clients().settings((Role::Producer, FIRST), id.as_slice(), &self.producer_conf)?;
+            self.clients(references).settings((Role::Producer, FIRST), id.as_slice(), &self.producer_conf)?;
         match settings.librdkafka.contains_key("transactional.id") && self.transaction_generator.is_none() {
             true => {
                 Err("transactional.id is set, but without a transactionGenerator no transaction is begun"
@@ -246,8 +250,8 @@ impl ProduceBenchSpec {
         }
     }
 
-    fn admin_settings(&self) -> Result<Translated, String> {
-        self.clients().topic_creator(&self.admin_client_conf)
+    fn admin_settings(&self, references: &References) -> Result<Translated, String> {
+        self.clients(references).topic_creator(&self.admin_client_conf)
     }
 
     /// All topics to create; an inactive one takes the place of an active one of the same name.
@@ -313,13 +317,13 @@ impl Worker for ProduceBenchWorker {
 
 impl ProduceBenchWorker {
     async fn set_up_topics(&self, ctx: &WorkerContext) -> Result<Setup, String> {
-        let settings = self.spec.admin_settings()?;
+        let settings = self.spec.admin_settings(&References::of(ctx))?;
         topic_setup::for_worker(ctx, &self.spec.bootstrap_servers, &settings, &self.spec.topics()?).await
     }
 
     fn job(&self, ctx: &WorkerContext, setup: Setup) -> Result<Job, String> {
         let spec = &self.spec;
-        let translated = spec.producer_settings()?;
+        let translated = spec.producer_settings(&References::of(ctx))?;
         let mut warnings = spec.warnings();
         warnings.extend(setup.warnings);
         warnings.extend(translated.notes.iter().map(|note| format!("producer: {note}")));

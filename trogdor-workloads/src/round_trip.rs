@@ -28,7 +28,7 @@ use trogdor_core::{
 
 pub use status::{RangesStatus, RoundTripStatus};
 
-use crate::client_config::{JavaProperties, Role, Translated};
+use crate::client_config::{JavaProperties, References, Role, Translated};
 use crate::clock::Stopwatch;
 use crate::facts::HostFacts;
 use crate::generators::{PAYLOAD, PayloadGenerator};
@@ -197,26 +197,36 @@ impl RoundTripSpec {
             _ => problems.extend(self.active_topics.problems()),
         }
         problems.extend(self.value_generator.problems().iter().map(|text| format!("valueGenerator: {text}")));
-        problems.extend(self.producer_settings("task").err());
-        problems.extend(self.consumer_settings("task", reader).err());
-        problems.extend(self.admin_settings().err());
+        problems.extend(self.producer_settings("task", &References::NotFollowed).err());
+        problems.extend(self.consumer_settings("task", reader, &References::NotFollowed).err());
+        problems.extend(self.admin_settings(&References::NotFollowed).err());
         problems
     }
 
-    fn clients(&self) -> SpecClients<'_> {
-        SpecClients { bootstrap_servers: &self.bootstrap_servers, common: &self.common_client_conf }
+    fn clients<'s>(&'s self, references: &'s References) -> SpecClients<'s> {
+        SpecClients {
+            bootstrap_servers: &self.bootstrap_servers,
+            common: &self.common_client_conf,
+            references,
+        }
     }
 
     /// The original also makes its buffers small, to bound its memory. Here the number of records in
     /// flight is bounded.
-    fn producer_settings(&self, task: &str) -> Result<Translated, String> {
+    fn producer_settings(&self, task: &str, references: &References) -> Result<Translated, String> {
         let client_id = format!("producer.{task}");
         let defaults = [("client.id", client_id.as_str()), ("acks", "all"), ("request.timeout.ms", "105000")];
-        let settings = self.clients().settings((Role::Producer, FIRST), &defaults, &self.producer_conf)?;
+        let settings =
+            self.clients(references).settings((Role::Producer, FIRST), &defaults, &self.producer_conf)?;
         without_transactions(settings)
     }
 
-    fn consumer_settings(&self, task: &str, reader: Reader) -> Result<Translated, String> {
+    fn consumer_settings(
+        &self,
+        task: &str,
+        reader: Reader,
+        references: &References,
+    ) -> Result<Translated, String> {
         let client_id = format!("consumer.{task}");
         let (group, role) = match reader {
             Reader::Partitions => (format!("round-trip-consumer-group-{task}"), Role::Consumer),
@@ -233,11 +243,11 @@ impl RoundTripSpec {
         if reader == Reader::Partitions {
             defaults.extend([("auto.offset.reset", "earliest"), ("enable.auto.commit", "false")]);
         }
-        self.clients().settings((role, FIRST), &defaults, &self.consumer_conf)
+        self.clients(references).settings((role, FIRST), &defaults, &self.consumer_conf)
     }
 
-    fn admin_settings(&self) -> Result<Translated, String> {
-        self.clients().topic_creator(&self.admin_client_conf)
+    fn admin_settings(&self, references: &References) -> Result<Translated, String> {
+        self.clients(references).topic_creator(&self.admin_client_conf)
     }
 
     /// All partitions, in turn of which records are sent.
@@ -270,7 +280,7 @@ struct RoundTripWorker {
 #[async_trait]
 impl Worker for RoundTripWorker {
     async fn run(self: Box<Self>, ctx: WorkerContext) -> WorkerResult {
-        let settings = self.spec.admin_settings()?;
+        let settings = self.spec.admin_settings(&References::of(&ctx))?;
         let topics = self.spec.active_topics.expand()?;
         let bootstrap = &self.spec.bootstrap_servers;
         let setup = tokio::select! {
@@ -319,8 +329,8 @@ impl RoundTrip {
         setup: Setup,
         ctx: &WorkerContext,
     ) -> Result<RoundTrip, String> {
-        let mut for_producer = spec.producer_settings(ctx.task.as_str())?;
-        let for_consumer = spec.consumer_settings(ctx.task.as_str(), reader)?;
+        let mut for_producer = spec.producer_settings(ctx.task.as_str(), &References::of(ctx))?;
+        let for_consumer = spec.consumer_settings(ctx.task.as_str(), reader, &References::of(ctx))?;
         let mut warnings = setup.warnings;
         warnings.extend(for_producer.notes.iter().map(|note| format!("producer: {note}")));
         warnings.extend(for_consumer.notes.iter().map(|note| format!("consumer: {note}")));

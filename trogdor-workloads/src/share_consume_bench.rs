@@ -15,7 +15,7 @@ use trogdor_core::{
     Worker, WorkerContext, WorkerResult,
 };
 
-use crate::client_config::{JavaProperties, PROPERTIES, Role, Translated};
+use crate::client_config::{JavaProperties, PROPERTIES, References, Role, Translated};
 use crate::consume_bench::running::{Running, Unique, ended_before_the_first};
 use crate::consume_bench::topics::{wait_for_topic, wanted};
 use crate::consume_bench::{ConsumeBenchStatus, THREADS_MAX};
@@ -211,8 +211,8 @@ impl TaskSpec for ShareConsumeBenchSpec {
             }
         }
         problems.extend(self.record_processor.iter().flat_map(RecordProcessor::problems));
-        problems.extend(self.consumer_settings("task", 0).err());
-        problems.extend(self.admin_settings().err());
+        problems.extend(self.consumer_settings("task", 0, &References::NotFollowed).err());
+        problems.extend(self.admin_settings(&References::NotFollowed).err());
         problems
     }
 }
@@ -251,22 +251,35 @@ impl ShareConsumeBenchSpec {
         }
     }
 
-    fn clients(&self) -> SpecClients<'_> {
-        SpecClients { bootstrap_servers: &self.bootstrap_servers, common: &self.common_client_conf }
+    fn clients<'s>(&'s self, references: &'s References) -> SpecClients<'s> {
+        SpecClients {
+            bootstrap_servers: &self.bootstrap_servers,
+            common: &self.common_client_conf,
+            references,
+        }
     }
 
-    fn consumer_settings(&self, task: &str, index: usize) -> Result<Translated, String> {
+    fn consumer_settings(
+        &self,
+        task: &str,
+        index: usize,
+        references: &References,
+    ) -> Result<Translated, String> {
         let client_id = format!("consumer.{task}-{index}");
         let defaults = [
             ("client.id", client_id.as_str()),
             ("group.id", self.group()),
             ("max.poll.interval.ms", "100000"),
         ];
-        self.clients().settings((Role::ShareConsumer, index as u32 + FIRST), &defaults, &self.consumer_conf)
+        self.clients(references).settings(
+            (Role::ShareConsumer, index as u32 + FIRST),
+            &defaults,
+            &self.consumer_conf,
+        )
     }
 
-    fn admin_settings(&self) -> Result<Translated, String> {
-        self.clients().settings((Role::Admin, FIRST), &[], &self.admin_client_conf)
+    fn admin_settings(&self, references: &References) -> Result<Translated, String> {
+        self.clients(references).settings((Role::Admin, FIRST), &[], &self.admin_client_conf)
     }
 }
 
@@ -281,7 +294,7 @@ impl Worker for ShareConsumeBenchWorker {
         if self.spec.max_messages <= 0 {
             return Ok(());
         }
-        let settings = self.spec.admin_settings()?;
+        let settings = self.spec.admin_settings(&References::of(&ctx))?;
         resolve(&settings).await?;
         let admin = KafkaAdmin::new(&settings)?;
         let trouble = Mutex::default();
@@ -307,7 +320,8 @@ impl ShareConsumeBenchWorker {
         ctx: &WorkerContext,
     ) -> Result<Vec<String>, String> {
         let topics = self.spec.topics().map_err(|problems| problems.join("; "))?;
-        let member = Settings::new(&self.spec.consumer_settings(ctx.task.as_str(), 0)?);
+        let member =
+            Settings::new(&self.spec.consumer_settings(ctx.task.as_str(), 0, &References::of(ctx))?);
         let note = |text: &str| {
             ctx.status.set(format!("Waiting for share group {:?}: {text}", self.spec.group()));
             *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.to_owned());
@@ -325,7 +339,7 @@ fn start(spec: &ShareConsumeBenchSpec, topics: &[String], ctx: &WorkerContext) -
     let accepted: Arc<Mutex<Accepted>> = Arc::default();
     let mut running = Running::new(Unique::Accepted(accepted.clone()))?;
     for index in 0..spec.consumers() {
-        let translated = spec.consumer_settings(ctx.task.as_str(), index)?;
+        let translated = spec.consumer_settings(ctx.task.as_str(), index, &References::of(ctx))?;
         running.note(&translated.notes);
         let ages = spec.record_processor.as_ref().map(RecordProcessor::start);
         let client_id = translated.librdkafka.get("client.id").cloned().unwrap_or_default();

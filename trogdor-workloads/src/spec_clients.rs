@@ -3,18 +3,36 @@
 
 use trogdor_core::json::{Field, Kind};
 
-use crate::client_config::{JavaProperties, PROPERTIES, Role, Translated, merge, translate};
+use crate::client_config::{
+    JavaProperties, PROPERTIES, References, Role, Translated, merge, translate_referring,
+};
 
 pub(crate) const BOOTSTRAP_SERVERS: Field =
     Field::new("bootstrapServers", Kind::Text, "", "the cluster, host:port[,host:port …]");
-pub(crate) const COMMON_CLIENT_CONF: Field =
-    Field::new("commonClientConf", PROPERTIES, "{}", "properties of all clients, by their Java names");
-pub(crate) const ADMIN_CLIENT_CONF: Field =
-    Field::new("adminClientConf", PROPERTIES, "{}", "properties of the admin client, by their Java names");
-pub(crate) const PRODUCER_CONF: Field =
-    Field::new("producerConf", PROPERTIES, "{}", "properties of producers, by their Java names");
-pub(crate) const CONSUMER_CONF: Field =
-    Field::new("consumerConf", PROPERTIES, "{}", "properties of consumers, by their Java names");
+pub(crate) const COMMON_CLIENT_CONF: Field = Field::new(
+    "commonClientConf",
+    PROPERTIES,
+    "{}",
+    "properties of all clients, by their Java names; secrets may be references",
+);
+pub(crate) const ADMIN_CLIENT_CONF: Field = Field::new(
+    "adminClientConf",
+    PROPERTIES,
+    "{}",
+    "properties of the admin client, by their Java names; secrets may be references",
+);
+pub(crate) const PRODUCER_CONF: Field = Field::new(
+    "producerConf",
+    PROPERTIES,
+    "{}",
+    "properties of producers, by their Java names; secrets may be references",
+);
+pub(crate) const CONSUMER_CONF: Field = Field::new(
+    "consumerConf",
+    PROPERTIES,
+    "{}",
+    "properties of consumers, by their Java names; secrets may be references",
+);
 
 /// Clients made by one worker; Java counts them per process to make ids.
 pub(crate) const FIRST: u32 = 1;
@@ -24,6 +42,8 @@ pub(crate) const FIRST: u32 = 1;
 pub(crate) struct SpecClients<'s> {
     pub(crate) bootstrap_servers: &'s str,
     pub(crate) common: &'s JavaProperties,
+    /// Where secrets come from that the properties only refer to.
+    pub(crate) references: &'s References,
 }
 
 impl SpecClients<'_> {
@@ -41,7 +61,8 @@ impl SpecClients<'_> {
         let first = ("bootstrap.servers", self.bootstrap_servers);
         let defaults = std::iter::once(&first).chain(defaults);
         let defaults = defaults.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        translate(&merge(&defaults, self.common, own), role, number).map_err(|errors| errors.to_string())
+        let merged = merge(&defaults, self.common, own);
+        translate_referring(&merged, role, number, self.references).map_err(|errors| errors.to_string())
     }
 
     /// The settings of the admin client that creates a task's topics.

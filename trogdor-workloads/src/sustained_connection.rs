@@ -24,7 +24,7 @@ use trogdor_core::{
 
 pub use status::{ConnectionsStatus, SustainedConnectionStatus};
 
-use crate::client_config::{JavaProperties, PROPERTIES, Role, Translated};
+use crate::client_config::{JavaProperties, PROPERTIES, References, Role, Translated};
 use crate::generators::{PAYLOAD, PayloadGenerator};
 use crate::kafka::resolve;
 use crate::spec_clients::{
@@ -72,7 +72,7 @@ const FIELDS: &[Field] = &[
         "adminClientConf",
         PROPERTIES,
         "{}",
-        "properties of the metadata connections, by their Java names",
+        "properties of the metadata connections, by their Java names; secrets may be references",
     ),
     COMMON_CLIENT_CONF,
     Field::new("keyGenerator", Json::Family(&PAYLOAD), "", "makes the keys; required with producers"),
@@ -208,7 +208,7 @@ impl TaskSpec for SustainedConnectionSpec {
         for kind in Kind::ALL {
             // The topic is looked for with the settings of the metadata connections.
             if self.count(kind) > 0 || (kind == Kind::Metadata && self.needs_topic()) {
-                problems.extend(self.settings(kind).err());
+                problems.extend(self.settings(kind, &References::NotFollowed).err());
             }
         }
         problems
@@ -252,7 +252,7 @@ impl SustainedConnectionSpec {
     }
 
     /// The settings of the first connection of a kind.
-    fn settings(&self, kind: Kind) -> Result<Translated, String> {
+    fn settings(&self, kind: Kind, references: &References) -> Result<Translated, String> {
         let (role, defaults): (_, &[(&str, &str)]) = match kind {
             Kind::Producer => (Role::Producer, &[]),
             Kind::Consumer => (
@@ -261,8 +261,11 @@ impl SustainedConnectionSpec {
             ),
             Kind::Metadata => (Role::Admin, &[]),
         };
-        let clients =
-            SpecClients { bootstrap_servers: &self.bootstrap_servers, common: &self.common_client_conf };
+        let clients = SpecClients {
+            bootstrap_servers: &self.bootstrap_servers,
+            common: &self.common_client_conf,
+            references,
+        };
         without_transactions(clients.settings((role, FIRST), defaults, self.own_conf(kind))?)
     }
 
@@ -281,10 +284,10 @@ impl SustainedConnectionSpec {
         settings
     }
 
-    fn warnings(&self) -> Vec<String> {
+    fn warnings(&self, references: &References) -> Vec<String> {
         let mut warnings = Vec::new();
         for kind in Kind::ALL.into_iter().filter(|kind| self.count(*kind) > 0) {
-            let settings = self.settings(kind);
+            let settings = self.settings(kind, references);
             let notes = settings.map(|settings| settings.notes).unwrap_or_default();
             warnings.extend(notes.iter().map(|note| format!("{kind}: {note}")));
         }
@@ -307,14 +310,14 @@ struct SustainedConnectionWorker(SustainedConnectionSpec);
 impl Worker for SustainedConnectionWorker {
     async fn run(self: Box<Self>, ctx: WorkerContext) -> WorkerResult {
         let spec = self.0;
-        let kinds = spec.kinds();
+        let (kinds, references) = (spec.kinds(), References::of(&ctx));
         descriptors::make_room(kinds.len())?;
-        let mut book = Book::new(&kinds, spec.warnings());
+        let mut book = Book::new(&kinds, spec.warnings(&references));
         let Some(partitions) = partitions(&spec, &ctx).await? else {
             ctx.status.set(book.status());
             return Ok(());
         };
-        let plan = Arc::new(plan(spec, partitions, &book)?);
+        let plan = Arc::new(plan(spec, partitions, &book, &references)?);
         let fresh = {
             let (plan, kinds) = (plan.clone(), kinds.clone());
             move |index: usize| Connection::new(plan.clone(), kinds[index], index)
@@ -339,7 +342,7 @@ impl Worker for SustainedConnectionWorker {
 /// # Errors
 /// There is no such topic, the cluster cannot be asked, or the time was over before it answered.
 async fn partitions(spec: &SustainedConnectionSpec, ctx: &WorkerContext) -> Result<Option<Vec<i32>>, String> {
-    let settings = spec.settings(Kind::Metadata)?;
+    let settings = spec.settings(Kind::Metadata, &References::of(ctx))?;
     resolve(&settings).await?;
     if !spec.needs_topic() {
         return Ok(Some(Vec::new()));
@@ -389,15 +392,20 @@ async fn look_for(
     }
 }
 
-fn plan(spec: SustainedConnectionSpec, partitions: Vec<i32>, book: &Book) -> Result<Plan, String> {
+fn plan(
+    spec: SustainedConnectionSpec,
+    partitions: Vec<i32>,
+    book: &Book,
+    references: &References,
+) -> Result<Plan, String> {
     let source = match (&spec.key_generator, &spec.value_generator) {
         (Some(keys), Some(values)) if spec.count(Kind::Producer) > 0 => {
             Some(Source::new(keys.start()?, values.start()?))
         }
         _ => None,
     };
-    let settings =
-        Kind::ALL.map(|kind| if spec.count(kind) > 0 { spec.settings(kind).map(Some) } else { Ok(None) });
+    let settings = Kind::ALL
+        .map(|kind| if spec.count(kind) > 0 { spec.settings(kind, references).map(Some) } else { Ok(None) });
     let [producer, consumer, metadata] = settings;
     Ok(Plan {
         settings: [producer?, consumer?, metadata?],

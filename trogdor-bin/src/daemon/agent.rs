@@ -12,7 +12,7 @@ use trogdor_core::agent::{Agent, AgentConfig, AgentHandle, Past};
 use trogdor_core::api::AgentApi as _;
 use trogdor_core::{Catalog, Extensions, NodeName, SystemClock};
 use trogdor_faults::{FaultPlatform, Tools, abilities, default_state_base};
-use trogdor_workloads::{AllowedCommands, CommandPolicy};
+use trogdor_workloads::{AllowedCommands, CommandPolicy, SecretPolicy, SecretSources};
 
 use super::exec::{self, Report};
 use super::life::{End, live, serve};
@@ -67,6 +67,11 @@ pub struct AgentArgs {
     #[arg(long, value_name = "FILE")]
     pub allow_command: Option<PathBuf>,
 
+    /// A file, a folder, or env:NAME that references in client properties may lead to, as often as wanted.
+    /// Without any, all that the agent can read
+    #[arg(long, value_name = "SOURCE")]
+    pub allow_secret: Vec<String>,
+
     /// Where to listen
     #[command(flatten)]
     pub listen: ListenArgs,
@@ -120,6 +125,17 @@ fn commands(args: &AgentArgs) -> Result<CommandPolicy, String> {
     }
 }
 
+/// What references in client properties may lead to here.
+fn secrets(args: &AgentArgs) -> Result<SecretPolicy, String> {
+    match args.allow_secret.is_empty() {
+        true => Ok(SecretPolicy::Anything),
+        false => {
+            let sources = SecretSources::new(args.allow_secret.iter().map(String::as_str));
+            sources.map(SecretPolicy::Only).map_err(|problems| format!("--allow-secret: {problems}"))
+        }
+    }
+}
+
 fn helper() -> Result<PathBuf, String> {
     std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))
 }
@@ -134,7 +150,7 @@ async fn look_around(helper: PathBuf, agent: AgentHandle) {
 async fn start(args: AgentArgs, catalog: Catalog) -> Result<u8, String> {
     let node_name = NodeName::from(args.node_name.as_str());
     let (topology, node) = platform::read(&args.config, &node_name)?;
-    let commands = commands(&args)?;
+    let (commands, secrets) = (commands(&args)?, secrets(&args)?);
     let mut signals = Signals::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
     let server = if args.exec.is_none() || args.listen.is_given() {
         let address = args.listen.address(&node, "trogdor.agent.port", node.agent_port())?;
@@ -156,7 +172,7 @@ async fn start(args: AgentArgs, catalog: Catalog) -> Result<u8, String> {
         clock: SystemClock::shared(),
         stop_grace,
         past,
-        extensions: Extensions::default().with(faults).with(Arc::new(commands)),
+        extensions: Extensions::default().with(faults).with(Arc::new(commands)).with(Arc::new(secrets)),
     });
     let handle = agent.handle();
     let mut background = JoinSet::new();

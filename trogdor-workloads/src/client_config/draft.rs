@@ -20,6 +20,7 @@ pub(super) struct Draft<'a> {
     first_bytes: &'a FirstBytes<'a>,
     given: Vec<(&'static str, Value)>,
     unreadable: BTreeSet<&'static str>,
+    by_reference: BTreeSet<String>,
     librdkafka: BTreeMap<String, String>,
     notes: Vec<String>,
     problems: Vec<String>,
@@ -40,14 +41,28 @@ impl<'a> Draft<'a> {
             first_bytes,
             given: Vec::new(),
             unreadable: BTreeSet::new(),
+            by_reference: BTreeSet::new(),
             librdkafka: role.base_map(),
             notes: Vec::new(),
             problems: Vec::new(),
         }
     }
 
+    /// These properties were given by reference: nothing of their values may show, not even in part.
+    pub(super) fn hide(&mut self, by_reference: BTreeSet<String>) {
+        self.by_reference = by_reference;
+    }
+
+    pub(super) fn translate(mut self, java: &JavaProperties) -> Result<Translated, ConfigErrors> {
+        self.read(java);
+        self.apply_rows();
+        self.apply_rules();
+        self.pass_through(java);
+        self.finish()
+    }
+
     /// Reads every value as its property's type, and notes the names that this role does not know.
-    pub(super) fn read(&mut self, java: &JavaProperties) {
+    fn read(&mut self, java: &JavaProperties) {
         for (name, value) in java {
             if names::passed_through(name).is_some() {
                 continue;
@@ -67,7 +82,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Settles the properties that mean something on their own.
-    pub(super) fn apply_rows(&mut self) {
+    fn apply_rows(&mut self) {
         for (name, value) in self.given.clone() {
             let property = table::find(name, self.role).expect("only names of the table are read");
             self.apply(name, property.how, &value);
@@ -90,7 +105,7 @@ impl<'a> Draft<'a> {
 
     /// Settles what depends on several properties, or on one that is absent. A rule that would have to
     /// judge by a value that could not be read is left out: that value is a problem already.
-    pub(super) fn apply_rules(&mut self) {
+    fn apply_rules(&mut self) {
         let role = self.role;
         for rule in rules::RULES.iter().filter(|rule| rule.roles.contains(&role)) {
             if !rule.reads.iter().any(|name| self.unreadable.contains(name)) {
@@ -100,7 +115,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Sets `librdkafka.<name>` verbatim, over anything that was translated.
-    pub(super) fn pass_through(&mut self, java: &JavaProperties) {
+    fn pass_through(&mut self, java: &JavaProperties) {
         for (given, value) in java {
             let Some(name) = names::passed_through(given) else { continue };
             if self.role == Role::ShareConsumer {
@@ -120,7 +135,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    pub(super) fn finish(self) -> Result<Translated, ConfigErrors> {
+    fn finish(self) -> Result<Translated, ConfigErrors> {
         if self.problems.is_empty() {
             Ok(Translated { librdkafka: self.librdkafka, ours: self.ours, notes: self.notes })
         } else {
@@ -165,6 +180,10 @@ impl Draft<'_> {
 
     pub(super) fn refuse(&mut self, problem: impl Into<String>) {
         self.problems.push(problem.into());
+    }
+
+    pub(super) fn is_hidden(&self, name: &str) -> bool {
+        self.by_reference.contains(name)
     }
 
     pub(super) fn is_given(&self, name: &str) -> bool {

@@ -15,16 +15,19 @@ mod draft;
 mod features;
 mod first_bytes;
 mod jaas;
+mod java_properties;
 mod names;
 mod offset_reset;
 mod ours;
 mod parse;
 mod pkcs12;
+mod references;
 mod rules;
 mod secrets;
 mod security;
 mod share;
 mod shell;
+mod sources;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -39,7 +42,9 @@ pub use bootstrap::{HostPort, NO_RESOLVABLE_BOOTSTRAP};
 pub use features::Features;
 pub use first_bytes::FirstBytes;
 pub use ours::{Ours, SaslCredentials, TrustStore};
+pub(crate) use references::References;
 pub use secrets::{HIDDEN, is_secret, redact, redact_json};
+pub use sources::{SecretPolicy, SecretSources};
 
 use draft::Draft;
 
@@ -96,10 +101,26 @@ pub fn merge(defaults: &JavaProperties, common: &JavaProperties, role: &JavaProp
 ///
 /// `client_number` counts the clients of this role in the process, from 1; it names a client whose
 /// properties do not. Where the properties name key stores, their files are looked at, and a trust store of
-/// type PKCS12 is read: call this on the machine that will use them.
+/// type PKCS12 is read: call this on the machine that will use them. References are not followed: they are texts.
 pub fn translate(java: &JavaProperties, role: Role, client_number: u32) -> Result<Translated, ConfigErrors> {
     let features = Features::of_this_build();
-    let mut translated = translate_with(java, role, client_number, features, &first_bytes::of_file)?;
+    complete(translate_with(java, role, client_number, features, &first_bytes::of_file)?)
+}
+
+/// The same with what becomes of references.
+pub(crate) fn translate_referring(
+    java: &JavaProperties,
+    role: Role,
+    client_number: u32,
+    references: &References,
+) -> Result<Translated, ConfigErrors> {
+    let references::Settled { properties, by_reference } = references.settle(java)?;
+    let mut draft = Draft::new(role, client_number, Features::of_this_build(), &first_bytes::of_file);
+    draft.hide(by_reference);
+    complete(draft.translate(&properties)?)
+}
+
+fn complete(mut translated: Translated) -> Result<Translated, ConfigErrors> {
     if let Some(store) = translated.ours.trust_store.take() {
         let certificates = pkcs12::certificates(&store);
         let certificates = certificates.map_err(|problem| ConfigErrors { problems: vec![problem] })?;
@@ -117,12 +138,7 @@ pub fn translate_with(
     features: Features,
     first_bytes: &FirstBytes,
 ) -> Result<Translated, ConfigErrors> {
-    let mut draft = Draft::new(role, client_number, features, first_bytes);
-    draft.read(java);
-    draft.apply_rows();
-    draft.apply_rules();
-    draft.pass_through(java);
-    draft.finish()
+    Draft::new(role, client_number, features, first_bytes).translate(java)
 }
 
 impl ConfigErrors {

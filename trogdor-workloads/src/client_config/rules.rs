@@ -77,6 +77,15 @@ pub(super) fn socket_buffer(draft: &mut Draft, name: &str, value: &Value) {
     draft.emit_clamped(name, number(value).max(0), &format!("socket.{name}"), 0..=100_000_000);
 }
 
+/// Ours are always there, and need no class.
+pub(super) fn config_providers(draft: &mut Draft, name: &str, value: &Value) {
+    const OURS: [&str; 2] = ["file", "env"];
+    let Value::List(providers) = value else { return };
+    for provider in providers.iter().filter(|provider| !OURS.contains(&provider.as_str())) {
+        draft.refuse(format!("{name}: {provider} is not available; there are {}", OURS.join(" and ")));
+    }
+}
+
 pub(super) fn metric_reporters(draft: &mut Draft, name: &str, value: &Value) {
     let Value::List(classes) = value else { return };
     for class in classes.iter().filter(|class| *class != JMX_REPORTER) {

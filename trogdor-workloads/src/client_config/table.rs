@@ -64,7 +64,6 @@ const LIST: Kind = List { empty_allowed: true };
 const INT_MAX: i64 = i32::MAX as i64;
 
 const NO_JAVA: How = Refused(" names Java classes, which cannot run here");
-const NO_PROVIDERS: How = Refused(" is not supported: put the resolved values into the spec");
 const NO_TWO_PHASE: How = Refused(": librdkafka has no two-phase commit");
 const NOT_LOADED: How = Noted("names Java classes and is ignored");
 const RETRY_BACKOFF: How = Clamped { to: "retry.backoff.ms", min: 1, max: 300_000 };
@@ -108,7 +107,7 @@ const TABLE: &[Property] = &[
     row("metrics.num.samples", ALL, Number(Int, Some(1), None), Ignored),
     row("metrics.recording.level", ALL, OneOf(&["INFO", "DEBUG", "TRACE"]), Ignored),
     row("metrics.sample.window.ms", ALL, LONG_FROM_0, Ignored),
-    row("config.providers", ALL, LIST, NO_PROVIDERS),
+    row("config.providers", ALL, LIST, Converted(rules::config_providers)),
     row("interceptor.classes", NO_ADMIN, LIST, NO_JAVA),
 
     // Producer.

@@ -6,6 +6,7 @@ mod jaas;
 mod limits;
 mod oauthbearer;
 mod offset_reset;
+mod references;
 mod rows;
 mod sasl;
 mod shares;

@@ -84,7 +84,7 @@ fn settings_and_names_are_judged() {
 fn consumers_look_for_one_record_and_metadata_connections_have_the_admin_clients_properties() {
     let spec = spec(json!({"bootstrapServers": "localhost:9092", "commonClientConf": {"client.id": "all"},
         "adminClientConf": {"client.id": "admin", "default.api.timeout.ms": "31234"}}));
-    let settings = |kind| spec.numbered(&spec.settings(kind).unwrap(), kind, 7);
+    let settings = |kind| spec.numbered(&spec.settings(kind, &References::NotFollowed).unwrap(), kind, 7);
     let consumer = settings(Kind::Consumer);
     assert_eq!((consumer.ours.max_poll_records, consumer.ours.no_group), (1, true));
     assert_eq!(consumer.librdkafka["fetch.max.bytes"], "1024");
@@ -96,7 +96,8 @@ fn consumers_look_for_one_record_and_metadata_connections_have_the_admin_clients
     let names =
         [(Kind::Producer, "producer-7"), (Kind::Consumer, "consumer-null-7"), (Kind::Metadata, "admin")];
     for (kind, name) in names {
-        let settings = numbered.numbered(&numbered.settings(kind).unwrap(), kind, 7);
+        let settings =
+            numbered.numbered(&numbered.settings(kind, &References::NotFollowed).unwrap(), kind, 7);
         assert_eq!(settings.librdkafka["client.id"], name);
     }
 }
@@ -108,7 +109,10 @@ fn connections_come_in_the_originals_order_and_none_are_worth_a_warning() {
     );
     assert_eq!(some.kinds(), [Kind::Producer, Kind::Consumer, Kind::Consumer, Kind::Metadata]);
     let none = spec(json!({"consumerConnectionCount": -2}));
-    assert_eq!((none.kinds(), none.warnings()), (vec![], vec!["no connections are asked for".to_owned()]));
+    assert_eq!(
+        (none.kinds(), none.warnings(&References::NotFollowed)),
+        (vec![], vec!["no connections are asked for".to_owned()])
+    );
 }
 
 #[test]

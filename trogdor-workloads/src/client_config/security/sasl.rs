@@ -13,6 +13,7 @@ const OAUTHBEARER_MODULE: &str = "org.apache.kafka.common.security.oauthbearer.O
 const KERBEROS_MODULE: &str = "com.sun.security.auth.module.Krb5LoginModule";
 const MODULES: [&str; 4] = [PLAIN_MODULE, SCRAM_MODULE, OAUTHBEARER_MODULE, KERBEROS_MODULE];
 
+const JAAS: &str = "sasl.jaas.config";
 const LOGIN_HANDLER: &str = "sasl.login.callback.handler.class";
 
 /// Settles how the client identifies itself.
@@ -29,9 +30,20 @@ pub(super) fn apply(draft: &mut Draft) {
     };
     refuse_classes(draft, &mechanism);
     if let Err(problem) = log_in(draft, &mechanism) {
-        draft.refuse(problem);
+        draft.refuse(without_words(draft, &mechanism, problem));
     }
     draft.emit("sasl.mechanism", mechanism);
+}
+
+/// What is wrong with a login module may be told in its own words, but not if they are those of a file.
+fn without_words(draft: &Draft, mechanism: &str, problem: String) -> String {
+    let is_of_module = problem.contains("JAAS") || problem.starts_with(JAAS);
+    match is_of_module && draft.is_hidden(JAAS) {
+        true => {
+            format!("{JAAS}: what its reference leads to is no login module for sasl.mechanism {mechanism}")
+        }
+        false => problem,
+    }
 }
 
 /// Classes that would run when logging in. One of Java's own is known: it fetches tokens.

@@ -106,8 +106,8 @@ fn what_a_clamp_would_falsify_is_refused() {
             "transaction.two.phase.commit.enable: librdkafka has no two-phase commit",
         ),
         (
-            &[("config.providers", "env")],
-            "config.providers is not supported: put the resolved values into the spec",
+            &[("config.providers", "env,vault,file")],
+            "config.providers: vault is not available; there are file and env",
         ),
         (
             &[("partitioner.class", "x.Y")],

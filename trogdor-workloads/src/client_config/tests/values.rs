@@ -292,9 +292,20 @@ fn leading_blanks_of_credentials_are_kept_for_the_client() {
 
 #[test]
 fn secrets_are_known_by_their_names() {
-    let secret = ["sasl.password", "sasl.jaas.config", "ssl.key.pem", "ssl.keystore.key", "SSL.Key.Password"];
-    assert_eq!(secret.map(is_secret), [true; 5]);
-    let open = ["client.id", "key.serializer", "partitioner.ignore.keys", "sasl.username"];
+    let secret = [
+        "sasl.password",
+        "sasl.username",
+        "sasl.jaas.config",
+        "ssl.key.pem",
+        "ssl.keystore.key",
+        "SSL.Key.Password",
+        "librdkafka.ssl.certificate.pem",
+        "sasl.oauthbearer.client.id",
+        "sasl.oauthbearer.client.credentials.client.id",
+        "sasl.oauthbearer.token.endpoint.url",
+    ];
+    assert_eq!(secret.map(is_secret), [true; 10]);
+    let open = ["client.id", "key.serializer", "partitioner.ignore.keys", "ssl.keystore.location"];
     assert_eq!(open.map(is_secret), [false; 4]);
     let redacted = redact(&java(&[("sasl.jaas.config", "x")]));
     let expected = [("bootstrap.servers", "b:9092"), ("sasl.jaas.config", "[hidden]")];

@@ -15,7 +15,7 @@ use trogdor_core::measure::Recorder;
 use trogdor_core::{StatusBoard, StopReason, WorkerId};
 
 use super::*;
-use crate::client_config::{JavaProperties, Role};
+use crate::client_config::{JavaProperties, References, Role};
 use crate::generators::{
     Arrivals, ConstantPayload, FlushGenerator, PayloadGenerator, ThroughputGenerator, TransactionGenerator,
 };
@@ -40,7 +40,11 @@ fn job(broker: &Broker, messages_max: u64, conf: &[(&str, &str)]) -> Job {
 
 fn job_at(servers: &str, messages_max: u64, conf: &[(&str, &str)]) -> Job {
     let own = conf.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let clients = SpecClients { bootstrap_servers: servers, common: &JavaProperties::new() };
+    let clients = SpecClients {
+        bootstrap_servers: servers,
+        common: &JavaProperties::new(),
+        references: &References::NotFollowed,
+    };
     Job {
         translated: clients.settings((Role::Producer, FIRST), &[], &own).unwrap(),
         targets: vec![Target { topic: "foo".to_owned(), partition: Some(0) }],

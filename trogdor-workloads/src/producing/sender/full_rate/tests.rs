@@ -12,7 +12,7 @@ use trogdor_core::{StatusSlot, WorkerId};
 use super::super::super::ledger::{Deliveries, Ledger};
 use super::super::{Job, Publisher, Schedule, StopFlag, Target, in_flight_max};
 use super::*;
-use crate::client_config::{JavaProperties, Role};
+use crate::client_config::{JavaProperties, References, Role};
 use crate::clock::Stopwatch;
 use crate::generators::{ConstantPayload, PayloadGenerator};
 use crate::hot_thread::Grace;
@@ -96,7 +96,11 @@ fn a_turn_is_full_by_records_or_by_bytes() {
 fn job(value: PayloadGenerator, conf: &[(&str, &str)]) -> Job {
     let own = [("buffer.memory", "1024")].iter().chain(conf);
     let own = own.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let clients = SpecClients { bootstrap_servers: "127.0.0.1:1", common: &JavaProperties::new() };
+    let clients = SpecClients {
+        bootstrap_servers: "127.0.0.1:1",
+        common: &JavaProperties::new(),
+        references: &References::NotFollowed,
+    };
     Job {
         translated: clients.settings((Role::Producer, FIRST), &[], &own).unwrap(),
         targets: (0..3)
