@@ -4,7 +4,7 @@
 //! that does it: who gets the lock knows that nothing is under way.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -73,6 +73,23 @@ pub struct Record {
     pub steps: Vec<Step>,
 }
 
+impl Record {
+    /// Reads the text of a journal, as [`Journal::read`] does; an error is the line and what is wrong there.
+    pub(crate) fn parse(text: &[u8]) -> Result<Option<Record>, (usize, String)> {
+        let whole = text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+        let mut lines = (1..).zip(whole);
+        let Some((_, first)) = lines.next() else { return Ok(None) };
+        let header: Header = serde_json::from_slice(first).map_err(|error| (1, error.to_string()))?;
+        if header.version > VERSION {
+            let text = format!("it has version {}, this program knows {VERSION}", header.version);
+            return Err((1, format!("{text}; heal with the program that wrote it")));
+        }
+        let step = |(at, line)| serde_json::from_slice(line).map_err(|error| (at, error.to_string()));
+        let steps = lines.map(step).collect::<Result<Vec<Step>, _>>()?;
+        Ok(Some(Record { header, steps }))
+    }
+}
+
 /// An open journal.
 #[derive(Debug)]
 pub(crate) struct Journal {
@@ -138,32 +155,12 @@ impl Journal {
     /// Reads it. `None` if its first line was never finished: then no step was begun. A last line
     /// that was never finished was not begun either.
     pub(crate) fn read(&self) -> Result<Option<Record>, FaultError> {
-        let fail = |line: usize, text: String| FaultError::Journal { path: self.path.clone(), line, text };
         let mut file = &*self.file;
-        file.seek(SeekFrom::Start(0)).map_err(FaultError::file("cannot read the journal", &self.path))?;
-        let mut lines = Vec::new();
-        let mut reader = BufReader::new(file);
-        loop {
-            let mut line = Vec::new();
-            reader
-                .read_until(b'\n', &mut line)
-                .map_err(FaultError::file("cannot read the journal", &self.path))?;
-            if line.last() != Some(&b'\n') {
-                break;
-            }
-            lines.push(line);
-        }
-        let Some((first, rest)) = lines.split_first() else { return Ok(None) };
-        let header: Header = serde_json::from_slice(first).map_err(|error| fail(1, error.to_string()))?;
-        if header.version > VERSION {
-            let text = format!("it has version {}, this program knows {VERSION}", header.version);
-            return Err(fail(1, format!("{text}; heal with the program that wrote it")));
-        }
-        let step = |(at, line): (usize, &Vec<u8>)| {
-            serde_json::from_slice(line).map_err(|error| fail(at + 2, error.to_string()))
-        };
-        let steps = rest.iter().enumerate().map(step).collect::<Result<Vec<Step>, _>>()?;
-        Ok(Some(Record { header, steps }))
+        let mut text = Vec::new();
+        let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_end(&mut text));
+        read.map_err(FaultError::file("cannot read the journal", &self.path))?;
+        let fail = |(line, text)| FaultError::Journal { path: self.path.clone(), line, text };
+        Record::parse(&text).map_err(fail)
     }
 
     fn append(&self, value: &impl Serialize) -> Result<(), FaultError> {
@@ -219,4 +216,27 @@ pub(crate) fn journals(dir: &Path) -> Result<Vec<PathBuf>, FaultError> {
 
 fn sync_dir(dir: &Path) -> Result<(), FaultError> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(FaultError::file("cannot sync the directory", dir))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = r#"{"version":1,"fault":"x","task":"foo","node":"node0","agent":null,"home":{"boot":"b","net":"n","mnt":"m","pid":"p"},"sinceMs":1}"#;
+    const STEP: &str = r#"{"kind":"stopProcess","process":{"pid":8,"startTicks":10},"name":"java"}"#;
+
+    #[test]
+    fn a_line_without_an_end_was_not_begun_and_a_bad_one_is_told_by_its_number() {
+        let steps =
+            |text: String| Record::parse(text.as_bytes()).map(|read| read.map(|read| read.steps.len()));
+        assert_eq!(steps(String::new()), Ok(None));
+        assert_eq!(steps(HEADER.to_owned()), Ok(None));
+        assert_eq!(steps(format!("{HEADER}\n{STEP}\n{STEP}")), Ok(Some(1)));
+        assert_eq!(steps(format!("{HEADER}\n{STEP}\n{STEP}\n{{\"kind\"")), Ok(Some(2)));
+        assert_eq!(steps(format!("{HEADER}\n{STEP}\n\n")).unwrap_err().0, 3);
+        assert_eq!(steps("{}\n".to_owned()).unwrap_err().0, 1);
+        let newer = HEADER.replace("\"version\":1", "\"version\":2");
+        let (line, text) = steps(format!("{newer}\n")).unwrap_err();
+        assert!(line == 1 && text.contains("heal with the program that wrote it"), "{text}");
+    }
 }

@@ -17,6 +17,8 @@ mod fault;
 mod faultfs;
 mod file_system;
 mod files_unreadable;
+#[doc(hidden)]
+pub mod fuzzing;
 mod heal;
 mod identity;
 mod journal;

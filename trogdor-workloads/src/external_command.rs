@@ -33,6 +33,8 @@ use trogdor_core::{
 };
 
 use dialogue::Dialogue;
+use lines::{Line, Lines};
+use message::Message;
 pub use policy::{AllowedCommands, CommandPolicy};
 use process::{NO_COMMAND, Pipes, Process};
 
@@ -164,6 +166,19 @@ impl ExternalCommandSpec {
 #[derive(Debug)]
 struct ExternalCommandWorker {
     spec: ExternalCommandSpec,
+}
+
+/// What lines say and how they are logged, without a process.
+pub(crate) fn heard(output: &[u8], piece_bytes: usize, line_bytes_max: usize) -> Vec<(String, String)> {
+    let mut heard = Vec::new();
+    let mut each = |line: Line<'_>| {
+        let said = format!("{:?} {:?}", Message::read(line), message::unread_message(line));
+        heard.push((said, log::shown(line.bytes, line.cut)));
+    };
+    let mut lines = Lines::new(line_bytes_max);
+    output.chunks(piece_bytes.max(1)).for_each(|piece| lines.push(piece, &mut each));
+    lines.finish(&mut each);
+    heard
 }
 
 /// Why a process is no more.

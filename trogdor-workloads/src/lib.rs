@@ -27,6 +27,8 @@ mod created_topics;
 mod embedded;
 mod external_command;
 mod facts;
+#[doc(hidden)]
+pub mod fuzzing;
 mod generators;
 mod hot_thread;
 mod kafka;

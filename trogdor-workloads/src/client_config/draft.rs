@@ -11,6 +11,9 @@ use super::table::{self, How};
 use super::{ConfigErrors, Features, FirstBytes, HostPort, JavaProperties, Ours, Role, Translated};
 use super::{names, rules, shell};
 
+/// How many unknown names are told their nearest neighbour; no status shows more.
+const COMPARED_MAX: usize = 50;
+
 /// The working state of one translation.
 pub(super) struct Draft<'a> {
     pub(super) role: Role,
@@ -68,7 +71,8 @@ impl<'a> Draft<'a> {
                 continue;
             }
             let Some(property) = table::find(name, self.role) else {
-                self.note(names::unknown(name, self.role));
+                let is_compared = self.notes.len() < COMPARED_MAX;
+                self.note(names::unknown(name, self.role, is_compared));
                 continue;
             };
             match property.kind.read(property.name, value) {

@@ -2,7 +2,7 @@
 //! `=`, `:` or a blank between key and value. Pure; the last line of a key wins.
 
 /// The value of a key.
-pub(super) fn value_of(text: &str, key: &str) -> Option<String> {
+pub(crate) fn value_of(text: &str, key: &str) -> Option<String> {
     let lines = Lines { rest: text.lines() };
     lines.filter_map(|line| entry(&line)).filter(|(name, _)| name == key).last().map(|(_, value)| value)
 }

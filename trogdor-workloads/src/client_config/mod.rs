@@ -41,6 +41,7 @@ use trogdor_core::json::Kind;
 pub use bootstrap::{HostPort, NO_RESOLVABLE_BOOTSTRAP};
 pub use features::Features;
 pub use first_bytes::FirstBytes;
+pub(crate) use java_properties::value_of as java_property;
 pub use ours::{Ours, SaslCredentials, TrustStore};
 pub(crate) use references::References;
 pub use secrets::{HIDDEN, is_secret, redact, redact_json};
@@ -118,6 +119,19 @@ pub(crate) fn translate_referring(
     let mut draft = Draft::new(role, client_number, Features::of_this_build(), &first_bytes::of_file);
     draft.hide(by_reference);
     complete(draft.translate(&properties)?)
+}
+
+/// What properties come to without a look at this machine: for fuzz targets.
+pub(crate) fn translate_nowhere(java: &JavaProperties, role: Role) -> Result<Translated, ConfigErrors> {
+    const ALL: Features = Features { ssl: true, gssapi: true, curl: true, zstd: true, libz: true };
+    let by_name = |path: &str| match path.rsplit_once('.') {
+        Some((_, "jks")) => Ok(vec![0xFE, 0xED, 0xFE, 0xED, 0]),
+        Some((_, "p12")) => Ok(vec![0x30, 0x82, 0, 0, 0]),
+        Some((_, "pem")) => Ok(b"-----".to_vec()),
+        _ => Err(std::io::ErrorKind::NotFound.into()),
+    };
+    let settled = References::NotFollowed.settle(java)?;
+    translate_with(&settled.properties, role, 1, ALL, &by_name)
 }
 
 fn complete(mut translated: Translated) -> Result<Translated, ConfigErrors> {

@@ -60,16 +60,31 @@ pub(super) fn other_spelling(librdkafka_name: &str) -> Option<&'static str> {
     })
 }
 
-/// The note for a name that this role does not know.
-pub(super) fn unknown(name: &str, role: Role) -> String {
+/// The note for a name that this role does not know. Where there are many, only some are compared with all that are
+/// known.
+pub(super) fn unknown(name: &str, role: Role, is_compared: bool) -> String {
     let note = format!("{name} is not a known {} property and is ignored", role.name());
-    match nearest(name, role) {
+    match is_compared.then(|| nearest(name, role)).flatten() {
         Some(known) => format!("{note}; the nearest known name is {known}"),
         None => note,
     }
 }
 
+/// The known name that is nearest. A name that is much longer than all of them is near to none; comparing it would
+/// cost time and memory by its length.
 fn nearest(name: &str, role: Role) -> Option<&'static str> {
-    let known = table::names(role);
-    known.min_by_key(|known| strsim::damerau_levenshtein(known, name))
+    const LENGTH_MAX: usize = 100;
+    if name.len() > LENGTH_MAX {
+        return None;
+    }
+    let mut best = None;
+    for known in table::names(role) {
+        // No name is nearer than its length.
+        let least = known.len().abs_diff(name.len());
+        if best.is_none_or(|(_, distance)| least < distance) {
+            let distance = strsim::damerau_levenshtein(known, name);
+            best = best.filter(|(_, other)| *other <= distance).or(Some((known, distance)));
+        }
+    }
+    best.map(|(known, _)| known)
 }

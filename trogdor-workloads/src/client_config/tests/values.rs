@@ -313,6 +313,20 @@ fn secrets_are_known_by_their_names() {
 }
 
 #[test]
+fn unknown_names_that_are_long_or_many_are_not_compared_with_all_others() {
+    let long = "x".repeat(10_000_000);
+    let notes = producer(&[(&long, "1"), ("linger.sm", "1")]).notes;
+    assert_eq!(notes[0], format!("{long} is not a known producer property and is ignored"));
+    assert!(notes[1].ends_with("the nearest known name is linger.ms"), "{}", notes[1]);
+    let many: Vec<_> = (0..100_000).map(|number| format!("linger.ms{number}")).collect();
+    let many: Vec<_> = many.iter().map(|name| (name.as_str(), "1")).collect();
+    let notes = producer(&many).notes;
+    assert_eq!(notes.len(), many.len());
+    let compared = notes.iter().filter(|note| note.contains("nearest")).count();
+    assert!((1..=100).contains(&compared), "{compared}");
+}
+
+#[test]
 fn later_maps_win_key_by_key() {
     let map = |pairs: Pairs| -> JavaProperties {
         pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
