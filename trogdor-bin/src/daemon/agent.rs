@@ -63,12 +63,12 @@ pub struct AgentArgs {
     pub fault_lease: u64,
 
     /// The list of the programs that ExternalCommand may run, a line each: an absolute path, and the SHA-256 of the
-    /// file if wanted. Without it, any
+    /// file if wanted. Without it, any; with TLS, none
     #[arg(long, value_name = "FILE")]
     pub allow_command: Option<PathBuf>,
 
     /// A file, a folder, or env:NAME that references in client properties may lead to, as often as wanted.
-    /// Without any, all that the agent can read
+    /// Without any, all that the agent can read; with TLS, none
     #[arg(long, value_name = "SOURCE")]
     pub allow_secret: Vec<String>,
 
@@ -117,17 +117,20 @@ async fn faults(args: &AgentArgs, state_dir: PathBuf) -> Result<Arc<FaultPlatfor
     Ok(platform)
 }
 
-/// What ExternalCommand may run here. A list that was given applies always.
+/// What ExternalCommand may run here. A list that was given applies always; with TLS there has to be one.
 fn commands(args: &AgentArgs) -> Result<CommandPolicy, String> {
     match &args.allow_command {
         Some(list) => AllowedCommands::read(list).map(CommandPolicy::Only),
+        None if args.listen.tls.is_given() => Ok(CommandPolicy::Only(AllowedCommands::default())),
         None => Ok(CommandPolicy::Anything),
     }
 }
 
-/// What references in client properties may lead to here.
+/// What references in client properties may lead to here. With TLS, where not everybody may do everything, only to what is
+/// given away.
 fn secrets(args: &AgentArgs) -> Result<SecretPolicy, String> {
     match args.allow_secret.is_empty() {
+        true if args.listen.tls.is_given() => Ok(SecretPolicy::Only(SecretSources::default())),
         true => Ok(SecretPolicy::Anything),
         false => {
             let sources = SecretSources::new(args.allow_secret.iter().map(String::as_str));
