@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, TableDefinition};
@@ -92,6 +92,9 @@ fn read(path: &Path, now_ms: i64) -> Result<Read, Trouble> {
         }
         error => Trouble::Damaged(error.to_string()),
     })?;
+    // Whatever the directory lets others do: specs can hold secrets.
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+        .map_err(|error| Trouble::Other(format!("cannot be kept from others: {error}")))?;
     let damaged = |error: redb::Error| Trouble::Damaged(error.to_string());
     let (records, last_term) =
         if is_new { (Vec::new(), None) } else { contents(&database).map_err(damaged)? };
