@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hyper::{Request, StatusCode};
 use trogdor_core::{Clock, SystemClock};
 
+use super::TERM;
 use super::audit::{Audit, Line, cut};
 use super::errors::Refusal;
 use super::roles::{Caller, Verb};
@@ -57,7 +58,11 @@ impl Guest {
         let caller = Caller::new(verb, self.peer.clone());
         request.extensions_mut().insert(caller.clone());
         let now_ms = self.door.clock.now().wall_ms;
-        let refusal = self.in_time(now_ms).and_then(|()| caller.may_enter()).err();
+        let refusal = self.in_time(now_ms).and_then(|()| caller.may_enter());
+        let refusal = match request.headers().contains_key(TERM) {
+            true => refusal.and_then(|()| caller.may_tell_term()).err(),
+            false => refusal.err(),
+        };
         let is_kept = verb.changes() || refusal.is_some();
         let line = Line {
             time: stamp(now_ms),
@@ -158,6 +163,20 @@ mod tests {
             visit.answered(refusal.status);
         });
         assert_eq!((&line["denied"], &line["answer"]), (&true.into(), &403.into()));
+    }
+
+    #[test]
+    fn only_a_coordinator_says_in_which_term_it_asks() {
+        let door = Door::default();
+        for role in [Role::Observe, Role::Exec, Role::Coordinator] {
+            let (name, not_after_ms) = (role.name().to_owned(), i64::MAX);
+            let (hosts, issuer) = (Vec::new(), String::new());
+            let peer = Identity { name, role: Some(role), not_before_ms: 0, not_after_ms, hosts, issuer };
+            let guest = door.guest("127.0.0.1:1".parse().unwrap(), Some(peer));
+            let mut request = Request::get("/agent/watch").header(TERM, "9").body(()).unwrap();
+            let visit = guest.visit(&mut request);
+            assert_eq!(visit.refusal().is_none(), role == Role::Coordinator, "{role}");
+        }
     }
 
     #[test]

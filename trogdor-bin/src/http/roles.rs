@@ -132,6 +132,12 @@ impl Caller {
         self.require(self.0.verb.least(), self.0.verb.name)
     }
 
+    /// Whether the request may say in which term of a coordinator it is made: an agent obeys the latest,
+    /// so whoever may say so may take it from its coordinator, with a mere look.
+    pub(super) fn may_tell_term(&self) -> Result<(), Refusal> {
+        self.require(Role::Coordinator, "a coordinator's term")
+    }
+
     /// Notes the task that the request names.
     pub(super) fn about_task(&self, id: &TaskId) {
         self.locked().task = Some(id.clone());
