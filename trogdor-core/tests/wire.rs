@@ -469,3 +469,13 @@ fn bad_platform_files_are_refused_with_the_originals_sentences() {
         assert!(problems.contains(expected), "{problems:?} does not contain {expected:?}");
     }
 }
+
+#[test]
+fn numbers_beyond_64_bits_are_the_same_after_each_reading() {
+    let text = r#"{"a":15555500000000006000005555555,"b":0.1000000000000000055511151231257827,"c":1e-310}"#;
+    let read = |text: &[u8]| trogdor_core::json::read_lenient(text, &trogdor_core::json::Kind::Any).unwrap();
+    let once = read(text.as_bytes());
+    assert_eq!(read(&serde_json::to_vec(&once).unwrap()), once);
+    let value: serde_json::Value = serde_json::from_str(&once.to_string()).unwrap();
+    assert_eq!(value, once);
+}
