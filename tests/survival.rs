@@ -109,7 +109,10 @@ async fn create(client: &CoordinatorClient, id: &str, spec: Spec) -> Result<(), 
 }
 
 async fn ended(client: &CoordinatorClient, id: &str) -> TaskState {
-    let state = client.await_task(TaskId::from(id), LIMIT).await.unwrap();
+    // Sooner than a wait for nothing ends: who waits is told.
+    const SOON: Duration = Duration::from_secs(20);
+    let waiting = client.await_task(TaskId::from(id), LIMIT);
+    let state = tokio::time::timeout(SOON, waiting).await.expect("it ends, and that is told").unwrap();
     assert!(state.is_done(), "{id}: {state:?}");
     state
 }

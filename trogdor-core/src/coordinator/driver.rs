@@ -221,11 +221,11 @@ impl Driver {
                     info!("the state is stored again");
                 }
                 self.machine.stored(&keys);
+                let effects = self.journal.written();
+                self.perform_all(effects).await;
                 for key in &keys {
                     self.tell_end(key);
                 }
-                let effects = self.journal.written();
-                self.perform_all(effects).await;
             }
             Err(error) => {
                 if self.trouble.is_none() {
