@@ -169,11 +169,7 @@ const THREADS_MAX: i32 = 5000;
 
 impl ConnectionStressSpec {
     fn settings(&self, references: &References) -> Result<Translated, String> {
-        let clients = SpecClients {
-            bootstrap_servers: &self.bootstrap_servers,
-            common: &self.common_client_conf,
-            references,
-        };
+        let clients = SpecClients::new(&self.bootstrap_servers, &self.common_client_conf, references);
         clients.settings((Role::Admin, FIRST), &[], &JavaProperties::new())
     }
 

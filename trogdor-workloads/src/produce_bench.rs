@@ -228,11 +228,7 @@ impl ProduceBenchSpec {
     }
 
     fn clients<'s>(&'s self, references: &'s References) -> SpecClients<'s> {
-        SpecClients {
-            bootstrap_servers: &self.bootstrap_servers,
-            common: &self.common_client_conf,
-            references,
-        }
+        SpecClients::new(&self.bootstrap_servers, &self.common_client_conf, references)
     }
 
     /// The producer's settings. A transactional id is new each time.

@@ -204,11 +204,7 @@ impl RoundTripSpec {
     }
 
     fn clients<'s>(&'s self, references: &'s References) -> SpecClients<'s> {
-        SpecClients {
-            bootstrap_servers: &self.bootstrap_servers,
-            common: &self.common_client_conf,
-            references,
-        }
+        SpecClients::new(&self.bootstrap_servers, &self.common_client_conf, references)
     }
 
     /// The original also makes its buffers small, to bound its memory. Here the number of records in

@@ -252,11 +252,7 @@ impl ShareConsumeBenchSpec {
     }
 
     fn clients<'s>(&'s self, references: &'s References) -> SpecClients<'s> {
-        SpecClients {
-            bootstrap_servers: &self.bootstrap_servers,
-            common: &self.common_client_conf,
-            references,
-        }
+        SpecClients::new(&self.bootstrap_servers, &self.common_client_conf, references)
     }
 
     fn consumer_settings(

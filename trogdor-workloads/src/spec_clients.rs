@@ -40,13 +40,22 @@ pub(crate) const FIRST: u32 = 1;
 /// What all clients of a task have in common.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SpecClients<'s> {
-    pub(crate) bootstrap_servers: &'s str,
-    pub(crate) common: &'s JavaProperties,
+    bootstrap_servers: &'s str,
+    common: &'s JavaProperties,
     /// Where secrets come from that the properties only refer to.
-    pub(crate) references: &'s References,
+    references: &'s References,
 }
 
-impl SpecClients<'_> {
+impl<'s> SpecClients<'s> {
+    /// From the fields that classes have for it.
+    pub(crate) fn new(
+        bootstrap_servers: &'s str,
+        common: &'s JavaProperties,
+        references: &'s References,
+    ) -> SpecClients<'s> {
+        SpecClients { bootstrap_servers, common, references }
+    }
+
     /// The settings of a client, the `number`th of its worker: the class's defaults, then what all have
     /// in common, then its own properties.
     ///

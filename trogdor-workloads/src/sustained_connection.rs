@@ -261,11 +261,7 @@ impl SustainedConnectionSpec {
             ),
             Kind::Metadata => (Role::Admin, &[]),
         };
-        let clients = SpecClients {
-            bootstrap_servers: &self.bootstrap_servers,
-            common: &self.common_client_conf,
-            references,
-        };
+        let clients = SpecClients::new(&self.bootstrap_servers, &self.common_client_conf, references);
         without_transactions(clients.settings((role, FIRST), defaults, self.own_conf(kind))?)
     }
 

@@ -40,11 +40,8 @@ fn job(broker: &Broker, messages_max: u64, conf: &[(&str, &str)]) -> Job {
 
 fn job_at(servers: &str, messages_max: u64, conf: &[(&str, &str)]) -> Job {
     let own = conf.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let clients = SpecClients {
-        bootstrap_servers: servers,
-        common: &JavaProperties::new(),
-        references: &References::NotFollowed,
-    };
+    let common = JavaProperties::new();
+    let clients = SpecClients::new(servers, &common, &References::NotFollowed);
     Job {
         translated: clients.settings((Role::Producer, FIRST), &[], &own).unwrap(),
         targets: vec![Target { topic: "foo".to_owned(), partition: Some(0) }],

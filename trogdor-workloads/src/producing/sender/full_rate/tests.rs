@@ -96,11 +96,8 @@ fn a_turn_is_full_by_records_or_by_bytes() {
 fn job(value: PayloadGenerator, conf: &[(&str, &str)]) -> Job {
     let own = [("buffer.memory", "1024")].iter().chain(conf);
     let own = own.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let clients = SpecClients {
-        bootstrap_servers: "127.0.0.1:1",
-        common: &JavaProperties::new(),
-        references: &References::NotFollowed,
-    };
+    let common = JavaProperties::new();
+    let clients = SpecClients::new("127.0.0.1:1", &common, &References::NotFollowed);
     Job {
         translated: clients.settings((Role::Producer, FIRST), &[], &own).unwrap(),
         targets: (0..3)
