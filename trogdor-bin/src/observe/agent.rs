@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use hyper::StatusCode;
 use prometheus_client::registry::Registry;
 use trogdor_core::agent::AgentHandle;
 use warp::reply::Response;
 use warp::{Filter, path};
 
-use super::answers::{health, text, unavailable, within};
-use super::metrics::{self, CONTENT_TYPE, Labels, Rows, alone, by};
+use super::answers::{health, within};
+use super::metrics::{self, Labels, Rows, alone, by};
 use super::process;
 use super::requests::Requests;
 use crate::http::Routes;
@@ -62,11 +61,7 @@ impl AgentObserver {
     }
 
     async fn metrics(&self) -> Response {
-        match self.rows().await.map(|rows| metrics::text("agent", rows, &self.0.registry)) {
-            Ok(Ok(metrics)) => text(StatusCode::OK, CONTENT_TYPE, metrics),
-            Ok(Err(error)) => unavailable(&error.to_string()),
-            Err(reason) => unavailable(&reason),
-        }
+        metrics::answer("agent", self.rows().await, &self.0.registry)
     }
 
     async fn rows(&self) -> Result<Rows, String> {

@@ -14,7 +14,7 @@ use warp::{Filter, path};
 use super::answers::{health, text, unavailable, within};
 use super::digest::{View, fold};
 use super::feed::{Feed, READERS_MAX};
-use super::metrics::{self, CONTENT_TYPE, Rows, alone, by};
+use super::metrics::{self, Rows, alone, by};
 use super::rates::Rates;
 use super::requests::Requests;
 use super::{live, process};
@@ -133,11 +133,7 @@ impl CoordinatorObserver {
     }
 
     async fn metrics(&self) -> Response {
-        match self.rows().await.map(|rows| metrics::text("coordinator", rows, &self.0.registry)) {
-            Ok(Ok(metrics)) => text(StatusCode::OK, CONTENT_TYPE, metrics),
-            Ok(Err(error)) => unavailable(&error.to_string()),
-            Err(reason) => unavailable(&reason),
-        }
+        metrics::answer("coordinator", self.rows().await, &self.0.registry)
     }
 
     async fn rows(&self) -> Result<Rows, String> {

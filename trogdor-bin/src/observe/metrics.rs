@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use hyper::StatusCode;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
@@ -10,9 +11,12 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+use warp::reply::Response;
+
+use super::answers::{self, unavailable};
 
 /// What the text is, for its readers.
-pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Labels of a sample.
 pub(super) type Labels = Vec<(&'static str, String)>;
@@ -124,11 +128,20 @@ pub(super) fn by<'a, N: ToString + 'a, V: Copy + 'a>(
     counts.into_iter().map(|(name, count)| (vec![(label, name.to_string())], value(count))).collect()
 }
 
+/// What is answered to a scrape: these rows of a daemon of this role, or why there are none.
+pub(super) fn answer(role: &'static str, rows: Result<Rows, String>, registry: &Registry) -> Response {
+    match rows.map(|rows| text(role, rows, registry)) {
+        Ok(Ok(metrics)) => answers::text(StatusCode::OK, CONTENT_TYPE, metrics),
+        Ok(Err(error)) => unavailable(&error.to_string()),
+        Err(reason) => unavailable(&reason),
+    }
+}
+
 /// The text of a scrape: what the program is, the rows, and what the registry holds.
 ///
 /// # Errors
 /// None that is known: the text is written to memory.
-pub(super) fn text(role: &'static str, rows: Rows, registry: &Registry) -> Result<String, fmt::Error> {
+fn text(role: &'static str, rows: Rows, registry: &Registry) -> Result<String, fmt::Error> {
     let mut scrape = Registry::default();
     let version = env!("CARGO_PKG_VERSION");
     let info = Info::new(vec![("version", version), ("role", role)]);
