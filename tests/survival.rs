@@ -156,6 +156,7 @@ async fn a_coordinator_that_is_killed_at_any_moment_loses_nothing_and_starts_not
             taken
         };
         let killing = async {
+            // Any moment will do, whatever happens in it: that is what is tried.
             tokio::time::sleep(moment).await;
             lab.kill_coordinator().await;
         };

@@ -214,3 +214,31 @@ async fn start(args: AgentArgs, catalog: Catalog) -> Result<u8, String> {
     };
     Ok(serve(server, routes, life).await)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: AgentArgs,
+    }
+
+    fn args(more: &[&str]) -> AgentArgs {
+        let line = ["agent", "-c", "trogdor.conf", "-n", "node0"].iter().chain(more);
+        Line::try_parse_from(line).ok().unwrap().args
+    }
+
+    #[test]
+    fn with_tls_commands_and_secrets_are_those_of_lists() {
+        let open = args(&[]);
+        assert_eq!(commands(&open), Ok(CommandPolicy::Anything));
+        assert_eq!(secrets(&open), Ok(SecretPolicy::Anything));
+        let secured = args(&["--tls", "node0"]);
+        assert_eq!(commands(&secured), Ok(CommandPolicy::Only(AllowedCommands::default())));
+        assert_eq!(secrets(&secured), Ok(SecretPolicy::Only(SecretSources::default())));
+    }
+}

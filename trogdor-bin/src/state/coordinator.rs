@@ -186,3 +186,43 @@ impl RedbStore {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_grow_and_records_come_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let State { mut store, records, term } = open(dir.path(), 5).unwrap();
+        assert_eq!((records.len(), term), (0, Term(5)));
+        store
+            .commit(&[("a".to_owned(), Some(b"1".to_vec())), ("b".to_owned(), Some(b"2".to_vec()))])
+            .unwrap();
+        store.commit(&[("a".to_owned(), None)]).unwrap();
+        drop(store);
+        // By a clock that went back.
+        let State { records, term, .. } = open(dir.path(), 3).unwrap();
+        assert_eq!((records, term), (vec![("b".to_owned(), b"2".to_vec())], Term(6)));
+        let mode = fs::metadata(dir.path().join(FILE)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_a_newer_program_wrote_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(open(dir.path(), 5).unwrap());
+        let path = dir.path().join(FILE);
+        let database = Database::open(&path).unwrap();
+        let write = database.begin_write().unwrap();
+        write.open_table(NUMBERS).unwrap().insert(FORMAT.0, FORMAT.1 + 1).unwrap();
+        write.commit().unwrap();
+        drop(database);
+        let error = open(dir.path(), 7).unwrap_err();
+        assert!(error.contains("was written by a newer trogdor (format 2, this one reads 1)"), "{error}");
+        let database = Database::open(&path).unwrap();
+        let (records, numbers) = contents(&database).unwrap();
+        assert_eq!((records.len(), numbers), (0, Some((2, 5))), "no term has begun");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}
