@@ -367,7 +367,6 @@ impl CoordinatorMachine {
                 entry.should_run = false;
                 entry.orphaned = true;
             }
-            effects.push(Effect::Persist { key: Key::Orphan(*worker) });
             effects.push(Effect::Persist { key: Key::Recording(*worker) });
             self.send_next(*worker, now, effects);
         }
@@ -416,7 +415,8 @@ impl CoordinatorMachine {
             self.look_at(worker, &report);
             self.reconcile(now, worker, effects);
         }
-        // A creation whose answer was lost can arrive after its worker was removed.
+        // A creation whose answer was lost can arrive after its worker was removed, and of tasks that were destroyed a
+        // restarted coordinator knows nothing but that the ids were its own.
         if report.asked_at > self.removed_at {
             effects.extend(zombies.into_iter().map(|worker| Effect::Send {
                 node: name.clone(),
@@ -506,7 +506,6 @@ impl CoordinatorMachine {
         entry.settle(now, life);
         if entry.orphaned && entry.presence == Presence::Absent && entry.in_flight.is_none() {
             self.remove_worker(worker);
-            effects.push(Effect::Persist { key: Key::Orphan(worker) });
             self.removed_at = now.mono_ms;
             return;
         }

@@ -26,8 +26,6 @@ pub(crate) enum Key {
     Task(TaskId),
     /// What a worker recorded that has ended.
     Recording(WorkerId),
-    /// A worker that is to be gone from its agent, of a task that is forgotten.
-    Orphan(WorkerId),
 }
 
 /// A record as it is stored: its key, and its JSON.
@@ -39,19 +37,16 @@ impl fmt::Display for Key {
             Key::Counter => f.write_str("counter"),
             Key::Task(id) => write!(f, "task/{id}"),
             Key::Recording(id) => write!(f, "recording/{id}"),
-            Key::Orphan(id) => write!(f, "orphan/{id}"),
         }
     }
 }
 
 impl Key {
     fn parse(text: &str) -> Option<Key> {
-        let worker = |id: &str| id.parse().ok().map(WorkerId);
         match text.split_once('/') {
             None if text == "counter" => Some(Key::Counter),
             Some(("task", id)) => Some(Key::Task(TaskId::from(id))),
-            Some(("recording", id)) => worker(id).map(Key::Recording),
-            Some(("orphan", id)) => worker(id).map(Key::Orphan),
+            Some(("recording", id)) => id.parse().ok().map(|id| Key::Recording(WorkerId(id))),
             _ => None,
         }
     }
@@ -104,14 +99,6 @@ struct SavedEnd {
     error: String,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SavedOrphan {
-    task: TaskId,
-    node: NodeName,
-    spec: Spec,
-}
-
 /// Makes the controller of a spec, which is plug-in code.
 pub(crate) type MakeController<'a> = &'a dyn Fn(&Spec) -> Result<Box<dyn TaskController>, String>;
 
@@ -129,11 +116,6 @@ impl CoordinatorMachine {
                     return None;
                 }
                 serde_json::to_vec(recording)
-            }
-            Key::Orphan(id) => {
-                let entry = self.workers.get(id).filter(|entry| entry.orphaned)?;
-                let (task, node) = (entry.task.clone(), entry.node.clone());
-                serde_json::to_vec(&SavedOrphan { task, node, spec: entry.state.spec().clone() })
             }
         };
         // Strings and numbers only, which JSON always bears.
@@ -195,12 +177,6 @@ impl CoordinatorMachine {
                 Key::Recording(id) => {
                     let recording: Recording = serde_json::from_slice(json).map_err(damaged)?;
                     recordings.insert(id, recording);
-                }
-                Key::Orphan(id) => {
-                    let saved: SavedOrphan = serde_json::from_slice(json).map_err(damaged)?;
-                    let mut entry = WorkerEntry::new(saved.task, saved.node, saved.spec, now.mono_ms, now);
-                    (entry.orphaned, entry.should_run, entry.presence) = (true, false, Presence::Unsure);
-                    machine.add_worker(id, entry);
                 }
             }
         }

@@ -135,6 +135,9 @@ impl World {
             Ok(true) => agent.disk_term = Some(term),
             Ok(false) => {}
         }
+        self.truth.obeys(process.place, term);
+        let agent = &mut self.agents[process.place];
+        let Some(machine) = agent.machine.as_mut() else { return };
         let event = match request {
             Request::Look { since } => {
                 let seen = Box::new(machine.changes(since));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::world::World;
-use crate::ids::{NodeName, TaskId, WorkerId};
+use crate::ids::{NodeName, TaskId, Term, WorkerId};
 use crate::messages::TasksRequest;
 use crate::states::TaskState;
 
@@ -30,12 +30,24 @@ pub(super) struct Truth {
     pub destroyed: BTreeSet<(usize, TaskId)>,
     /// Workers of nobody of ours.
     pub foreign: BTreeSet<WorkerId>,
+    /// The latest coordinator that each agent has heard of.
+    pub terms: BTreeMap<usize, Term>,
     pub broken: Option<String>,
 }
 
 impl Truth {
     pub(super) fn broken(&mut self, why: String) {
         self.broken.get_or_insert(why);
+    }
+
+    /// An agent does what a coordinator wants.
+    pub(super) fn obeys(&mut self, agent: usize, term: Term) {
+        let latest = self.terms.entry(agent).or_insert(term);
+        if term < *latest {
+            let why = format!("agent {agent} obeys the coordinator of term {term} after that of {latest}");
+            return self.broken(why);
+        }
+        *latest = term;
     }
 
     pub(super) fn begins(&mut self, worker: WorkerId, task: &TaskId, agent: usize, run_ms: u64, now_ms: u64) {
