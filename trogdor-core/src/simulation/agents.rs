@@ -31,7 +31,8 @@ pub(super) struct SimAgent {
     /// Workers that really run, and how long they may.
     pub running: BTreeMap<WorkerId, u64>,
     may_run: BTreeMap<WorkerId, u64>,
-    asked: BTreeMap<Token, (Process, u64)>,
+    /// Who asked what, and which worker was kept for it.
+    asked: BTreeMap<Token, (Process, u64, Option<WorkerId>)>,
     next_token: Token,
 }
 
@@ -54,6 +55,12 @@ impl SimAgent {
 
     fn process(&self) -> Process {
         Process { place: self.place, life: self.life }
+    }
+
+    /// The workers that it remembers, in memory or on its disk.
+    pub(super) fn remembered(&self) -> BTreeSet<WorkerId> {
+        let there = self.machine.iter().flat_map(|machine| machine.changes(0).present);
+        there.chain(self.disk.keys().copied()).collect()
     }
 }
 
@@ -138,6 +145,10 @@ impl World {
         self.truth.obeys(process.place, term);
         let agent = &mut self.agents[process.place];
         let Some(machine) = agent.machine.as_mut() else { return };
+        let kept = match &request {
+            Request::Create { request, .. } if is_kept => Some(request.worker_id),
+            _ => None,
+        };
         let event = match request {
             Request::Look { since } => {
                 let seen = Box::new(machine.changes(since));
@@ -151,7 +162,7 @@ impl World {
             Request::Destroy(worker) => Event::Destroy { token: self.next_token(process.place), worker },
         };
         let agent = &mut self.agents[process.place];
-        agent.asked.insert(agent.next_token, (from, question));
+        agent.asked.insert(agent.next_token, (from, question, kept));
         self.agent_step(process.place, event);
     }
 
@@ -197,7 +208,10 @@ impl World {
         let process = self.agents[place].process();
         match effect {
             Effect::Reply { token, answer } => {
-                if let Some((to, question)) = self.agents[place].asked.remove(&token) {
+                if let Some((to, question, kept)) = self.agents[place].asked.remove(&token) {
+                    if let (Err(_), Some(worker)) = (&answer, kept) {
+                        self.agents[place].disk.remove(&worker);
+                    }
                     let answer = answer.map_or_else(Answer::Refused, |()| Answer::Done);
                     self.answer(place, to, question, answer);
                 }

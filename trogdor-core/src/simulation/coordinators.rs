@@ -97,6 +97,11 @@ impl SimCoordinator {
         self.life == process.life && self.machine.is_some()
     }
 
+    /// Whether it was ever there.
+    pub(super) fn has_been(&self) -> bool {
+        self.life > 0
+    }
+
     pub(super) fn is_storing(&self) -> bool {
         self.storing.is_some() || self.trouble_until.is_some()
     }

@@ -84,6 +84,18 @@ impl World {
         (0..2).all(are_done)
             && self.agents.iter().all(|agent| agent.running.is_empty())
             && self.coordinators.iter().all(|coordinator| coordinator.live_workers() == 0)
+            && self.left().is_none()
+    }
+
+    /// A worker that an agent still remembers though nobody needs it. What a coordinator has left that was superseded
+    /// stays, for nobody may remove it.
+    fn left(&self) -> Option<(usize, WorkerId)> {
+        if self.coordinators[1].has_been() {
+            return None;
+        }
+        let left =
+            self.agents.iter().flat_map(|agent| agent.remembered().into_iter().map(|id| (agent.place, id)));
+        left.into_iter().find(|(_, id)| !self.truth.foreign.contains(id))
     }
 
     /// What must hold at the end.
@@ -92,6 +104,9 @@ impl World {
             if let Some((worker, _)) = agent.running.first_key_value() {
                 return Err(format!("worker {worker} still runs on agent {}", agent.place));
             }
+        }
+        if let Some((agent, worker)) = self.left() {
+            return Err(format!("agent {agent} remembers worker {worker} for ever"));
         }
         for (place, id) in self.truth.acknowledged.difference(&self.truth.destroyed) {
             let Some(machine) = &self.coordinators[*place].machine else {
