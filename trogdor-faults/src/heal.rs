@@ -33,13 +33,29 @@ impl Healed {
     }
 }
 
-/// Heals every fault whose journal is in a directory, the youngest first.
+/// Heals every fault whose journal is in a directory, the youngest first. Which of two that began together is the
+/// younger, their journals cannot tell, and one may lie on top of the other; so what stays is tried again as long
+/// as others go.
 ///
 /// # Errors
 /// The directory cannot be read. What cannot be healed is in the result.
 pub fn heal_all(dir: &Path, tools: &Tools) -> Result<Vec<Healed>, FaultError> {
     let deadline = clock::now() + LOCK_PATIENCE;
-    Ok(journals(dir)?.iter().filter_map(|path| heal_until(deadline, path, tools)).collect())
+    let mut all: Vec<_> =
+        journals(dir)?.iter().filter_map(|path| heal_until(deadline, path, tools)).collect();
+    let left = |all: &[Healed]| all.iter().filter(|healed| !healed.is_clean()).count();
+    let mut before = all.len();
+    while (1..before).contains(&left(&all)) {
+        before = left(&all);
+        for healed in all.iter_mut().filter(|healed| !healed.is_clean()) {
+            // If somebody else has healed it meanwhile, it is clean.
+            match heal_until(deadline, &healed.journal, tools) {
+                Some(again) => *healed = again,
+                None => healed.remains.clear(),
+            }
+        }
+    }
+    Ok(all)
 }
 
 /// Heals one fault; `None` if somebody else has done it.
@@ -156,6 +172,8 @@ pub(crate) fn undo_all(steps: &[Step], standing: impl Fn(&Step) -> Standing, too
 mod tests {
     use super::*;
     use crate::identity::ProcessId;
+    use crate::journal::Header;
+    use crate::plan::FaultId;
     use crate::steps::{RunCommand, StopProcess};
 
     fn home(boot: &str, pid: &str) -> Home {
@@ -183,6 +201,32 @@ mod tests {
             let standing = format!("{:?}", standing(&there, &here, &step));
             assert!(standing.starts_with(expected), "{standing} for {there:?}, seen from {here:?}");
         }
+    }
+
+    #[test]
+    fn faults_that_lie_on_others_are_healed_in_whatever_order_they_are_found() {
+        let (dir, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+        let words = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let (below, above) = (path("below"), path("below/above"));
+        std::fs::create_dir_all(&above).unwrap();
+        // The one that lies below is the younger, so it is tried first, and cannot go yet.
+        for thing in [&above, &below] {
+            let step = Step::from(RunCommand {
+                what: thing.clone(),
+                apply: words(&["mkdir", thing]),
+                undo: words(&["rmdir", thing]),
+                look: words(&["test", "-e", thing]),
+                outlives_reboot: true,
+            });
+            let header = Header::new(&FaultId::random(), &"foo".into(), &"node0".into(), 1).unwrap();
+            let journal = Journal::create(dir.path(), &header).unwrap();
+            journal.lock(LOCK_PATIENCE).unwrap().unwrap().begin(&step).unwrap();
+        }
+        let healed = heal_all(dir.path(), &Tools::new("")).unwrap();
+        assert!(healed.len() == 2 && healed.iter().all(Healed::is_clean), "{healed:?}");
+        assert!(!folder.path().join("below").exists());
+        assert!(journals(dir.path()).unwrap().is_empty());
     }
 
     #[test]
