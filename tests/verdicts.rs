@@ -252,6 +252,6 @@ async fn a_quota_of_a_tenth_of_a_cpu_limits_the_generator() {
         let verdict = judged(&status);
         assert_eq!(verdict.result, VerdictKind::GeneratorLimited, "{verdict:?}");
         let names_it = |sentence: &String| sentence.starts_with("a quota of 0.1 CPUs held it up");
-        assert!(verdict.evidence.iter().any(names_it), "{verdict:?}");
+        assert!(verdict.evidence.iter().any(names_it), "{status:?}");
     }
 }

@@ -37,7 +37,7 @@ impl Groups {
         let cgroup = read("/proc/self/cgroup");
         match cgroup == before.cgroup {
             true => before.clone(),
-            false => Groups::of(&cgroup, &read("/proc/self/mountinfo")),
+            false => Groups::of(&cgroup, &settled(|| read("/proc/self/mountinfo"))),
         }
     }
 
@@ -74,6 +74,21 @@ impl Groups {
         }
         quotas
     }
+}
+
+/// What is read twice alike, or what is read last: while others mount something the kernel's table of mounts, which takes
+/// several reads, can lack a line.
+fn settled(read: impl Fn() -> String) -> String {
+    const TRIES: usize = 10;
+    let mut before = read();
+    for _ in 1..TRIES {
+        let now = read();
+        if now == before {
+            break;
+        }
+        before = now;
+    }
+    before
 }
 
 impl Quotas {
@@ -156,6 +171,18 @@ mod tests {
     const CONTAINER: &str =
         "1403 1402 0:29 /docker/1ac /sys/fs/cgroup/cpu ro,nosuid - cgroup cgroup rw,cpu\n";
     const UNIFIED: &str = "35 24 0:30 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";
+
+    #[test]
+    fn a_table_that_changes_while_it_is_read_is_read_again() {
+        let reads = std::cell::RefCell::new(["a", "a b", "a", "a b", "a b", "a"].into_iter());
+        assert_eq!(settled(|| reads.borrow_mut().next().unwrap().to_owned()), "a b");
+        let count = std::cell::Cell::new(0);
+        let restless = settled(|| {
+            count.set(count.get() + 1);
+            count.get().to_string()
+        });
+        assert_eq!(restless, "10", "it comes to an end");
+    }
 
     #[test]
     fn groups_are_found_in_every_layout_with_those_above() {
