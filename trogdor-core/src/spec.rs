@@ -179,6 +179,9 @@ impl Spec {
 
     /// The same document with another start.
     pub fn with_start_ms(&self, start_ms: i64) -> Spec {
+        if self.0["startMs"] == start_ms {
+            return self.clone();
+        }
         let mut json = Value::clone(&self.0);
         json["startMs"] = Value::from(start_ms);
         Spec::from(json)

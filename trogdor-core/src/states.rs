@@ -226,6 +226,19 @@ impl WorkerState {
         }
     }
 
+    /// The same with this copy of its spec, where they are equal.
+    pub(crate) fn sharing(mut self, copy: &Spec) -> WorkerState {
+        let (WorkerState::Receiving { spec, .. }
+        | WorkerState::Starting { spec, .. }
+        | WorkerState::Running { spec, .. }
+        | WorkerState::Stopping { spec, .. }
+        | WorkerState::Done { spec, .. }) = &mut self;
+        if spec == copy {
+            *spec = copy.clone();
+        }
+        self
+    }
+
     /// What stands for it in the combined status of its task.
     pub fn status(&self) -> Value {
         match self {

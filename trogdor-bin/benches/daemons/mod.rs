@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each benchmark uses a part of it")]
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -42,9 +43,15 @@ pub struct Daemon {
 impl Daemon {
     /// Starts one on any port and waits for its first line: `Listening on 127.0.0.1:40123.`.
     pub async fn start(kind: &str, config: &Path) -> Result<Daemon, Failure> {
+        Daemon::start_with(kind, config, &[]).await
+    }
+
+    /// The same, with more arguments.
+    pub async fn start_with(kind: &str, config: &Path, more: &[OsString]) -> Result<Daemon, Failure> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_trogdor"))
             .args([kind, "--node-name", "node0", "--port", "0", "-c"])
             .arg(config)
+            .args(more)
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

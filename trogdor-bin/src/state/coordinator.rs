@@ -15,6 +15,13 @@ const NUMBERS: TableDefinition<&str, i64> = TableDefinition::new("numbers");
 /// The format of the records, which grows when an older program could not read them.
 const FORMAT: (&str, i64) = ("format", 1);
 const TERM: &str = "term";
+/// Memory for the pages of the file. Nothing is read but at the start, and each commit touches few of them.
+const CACHE_BYTES: usize = 16 * 1024 * 1024;
+
+/// The database at this path; a new one where there is none.
+fn database(path: &Path) -> Result<Database, DatabaseError> {
+    Database::builder().set_cache_size(CACHE_BYTES).create(path)
+}
 
 /// Opens the state in a folder, which is made if it is not there, and begins a new term.
 ///
@@ -83,7 +90,7 @@ fn read(path: &Path, now_ms: i64) -> Result<Read, Trouble> {
         return Err(Trouble::Damaged("it is empty".to_owned()));
     }
     let is_new = !path.exists();
-    let database = Database::create(path).map_err(|error| match error {
+    let database = database(path).map_err(|error| match error {
         DatabaseError::DatabaseAlreadyOpen => {
             Trouble::Other("another coordinator uses it; end that one, or use another --state-dir".to_owned())
         }
@@ -169,7 +176,7 @@ impl RedbStore {
     fn write(&mut self, changes: &[Change]) -> Result<(), redb::Error> {
         let database = match self.database.take() {
             Some(database) => database,
-            None => Database::open(&self.path)?,
+            None => Database::builder().set_cache_size(CACHE_BYTES).open(&self.path)?,
         };
         let write = database.begin_write()?;
         {

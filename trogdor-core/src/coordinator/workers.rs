@@ -212,7 +212,8 @@ impl CoordinatorMachine {
         }
         let Some(state) = report.seen.changed.get(&worker) else { return };
         if !entry.state.is_done() {
-            entry.state = state.clone();
+            // The agent sends the spec back; one copy of it is enough.
+            entry.state = state.clone().sharing(entry.state.spec());
             if matches!(state, WorkerState::Stopping { .. } | WorkerState::Done { .. }) {
                 entry.should_run = false;
             }
