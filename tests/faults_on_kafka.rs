@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use trogdor_bin::http::{ClientOptions, CoordinatorClient};
 use trogdor_core::api::CoordinatorApi as _;
+use trogdor_core::measure::{Cursor, Recording};
 use trogdor_core::messages::CreateTaskRequest;
 use trogdor_core::{Spec, TaskId, TaskState};
 use trogdor_lab::{Kafka, KafkaCluster, PartitionState};
@@ -24,6 +25,9 @@ const LEADER: i32 = 1;
 const PER_SEC: u64 = 500;
 /// For twenty seconds: some before the fault, its time, and enough to see that all is well again.
 const MESSAGES: u64 = 10_000;
+/// Further records, for consumers: before the fault, and three seconds of them afterwards.
+const FIRST: u64 = 10;
+const LATER: u64 = 3 * PER_SEC;
 
 /// Three brokers with an agent each, and a coordinator and an agent for workloads where clients are.
 struct Lab<'a> {
@@ -113,6 +117,49 @@ impl Lab<'_> {
         })
     }
 
+    /// From the topic of the ProduceBench and from another one.
+    fn consuming(&self, topic: &str) -> Value {
+        json!({
+            "class": "org.apache.kafka.trogdor.workload.ConsumeBenchSpec",
+            "durationMs": 120_000,
+            "consumerNode": "client",
+            "bootstrapServers": self.kafka.bootstrap(),
+            "targetMessagesPerSec": 100_000,
+            "maxMessages": MESSAGES + FIRST + LATER,
+            "activeTopics": ["foo:0", format!("{topic}:0")],
+        })
+    }
+
+    /// Sends so many records to a topic that the fault does not matter to.
+    async fn send(&self, id: &str, messages: u64, topic: &str) {
+        let mut spec = self.producing(topic);
+        spec["maxMessages"] = json!(messages);
+        let id = self.create(id, spec).await;
+        assert_eq!(self.end(&id).await.error(), None);
+    }
+
+    /// A worker noted that the leader of the topic's partition changed.
+    async fn saw_a_change(&self, id: &str, topic: &str) {
+        let seen = self.leaders_seen(&TaskId::from(id)).await;
+        assert!(seen.iter().any(|text| text.contains(&format!("{topic}-0 "))), "{id} saw {seen:?}");
+    }
+
+    /// The changes of leaders that a worker noted.
+    async fn leaders_seen(&self, id: &TaskId) -> Vec<String> {
+        let (mut recording, mut after) = (Recording::default(), Cursor::default());
+        loop {
+            let part = self.coordinator.recording(id.clone(), "client".into(), after).await.unwrap();
+            let more = part.more;
+            after = part.upto;
+            recording.add_part(part);
+            if !more {
+                break;
+            }
+        }
+        let leader = recording.notices.into_iter().filter(|notice| notice.kind == "leader");
+        leader.map(|notice| notice.text).collect()
+    }
+
     /// Sends and reads while a fault harms the leader, and looks at everything afterwards. Gives the fault's end.
     async fn harm_the_leader(&self, fault: Value) -> TaskState {
         let produce = self.create("produce", self.producing("foo")).await;
@@ -120,6 +167,8 @@ impl Lab<'_> {
         let sent =
             |state: &TaskState| state.status()["totalSent"].as_u64().is_some_and(|sent| sent > PER_SEC);
         self.until(&produce, sent).await;
+        self.send("first", FIRST, "later").await;
+        let consume = self.create("consume", self.consuming("later")).await;
         let received =
             |state: &TaskState| state.status()["totalReceived"].as_u64().is_some_and(|got| got > PER_SEC);
         self.until(&round_trip, received).await;
@@ -148,6 +197,13 @@ impl Lab<'_> {
         assert!(gap && again, "{intervals:?}");
 
         let round_trip = self.end(&round_trip).await;
+        // A consumer sees once a second who leads, and may get the rest of what it misses in the last moment.
+        self.send("later", LATER, "later").await;
+        let consume = self.end(&consume).await;
+        assert_eq!(consume.error(), None, "{consume:?}");
+        self.saw_a_change("produce", "foo").await;
+        self.saw_a_change("round_trip", "bar").await;
+        self.saw_a_change("consume", "foo").await;
         let fault = self.end(&fault).await;
         for (state, figure) in [(&produced, "totalSent"), (&round_trip, "totalReceived")] {
             assert_eq!(state.error(), None, "{state:?}");

@@ -27,6 +27,7 @@ mod created_topics;
 mod embedded;
 mod external_command;
 mod facts;
+mod failure_times;
 #[doc(hidden)]
 pub mod fuzzing;
 mod generators;

@@ -33,6 +33,7 @@ use crate::clock::Stopwatch;
 use crate::facts::HostFacts;
 use crate::generators::{PAYLOAD, PayloadGenerator};
 use crate::hot_thread::{HotThread, StopFlag};
+use crate::leaders::{LastStatistics, Leaders};
 use crate::pace::Pace;
 use crate::seconds::Seconds;
 use crate::spec_clients::{
@@ -305,6 +306,13 @@ struct RoundTrip {
     teller: Teller,
 }
 
+/// What was noted last: who leads, and the last trouble.
+#[derive(Default)]
+struct Noted {
+    leaders: Leaders,
+    trouble: Option<String>,
+}
+
 /// Makes statuses of the book.
 struct Teller {
     book: Arc<Book>,
@@ -313,6 +321,7 @@ struct Teller {
     is_idempotent: bool,
     warnings: Vec<String>,
     troubles: Troubles,
+    statistics: LastStatistics,
     stand: Arc<Stand>,
     clock: Arc<dyn Clock>,
     recorder: Recorder,
@@ -336,7 +345,7 @@ impl RoundTrip {
         let (run, watch, grace) = (RunId::new(), Stopwatch::start(), ctx.grace);
         let book = Arc::new(Book::new(lanes.len()));
         let (told, ready) = oneshot::channel();
-        let troubles = Troubles::default();
+        let (troubles, statistics) = (Troubles::default(), LastStatistics::default());
         let stand = Arc::new(Stand::new()?);
         let teller = Teller {
             book: book.clone(),
@@ -344,6 +353,7 @@ impl RoundTrip {
             messages_max: spec.messages_max(),
             is_idempotent: sender::is_idempotent(&for_producer),
             troubles: troubles.clone(),
+            statistics: statistics.clone(),
             stand: stand.clone(),
             clock: ctx.clock.clone(),
             recorder: ctx.recorder.clone(),
@@ -373,6 +383,7 @@ impl RoundTrip {
             book: book.clone(),
             recorder: ctx.recorder.clone(),
             troubles,
+            statistics,
             stand,
         };
         Ok(RoundTrip { book, flag: Arc::default(), reader, receiver, sender, ready, teller })
@@ -384,7 +395,7 @@ impl RoundTrip {
         let both = run_both(reader, receiver, sender, ready, &book, &flag);
         let mut both = std::pin::pin!(both);
         ctx.recorder.fact("host", HostFacts::read());
-        let mut noted = None;
+        let mut noted = Noted::default();
         let mut seconds = Seconds::of(ctx);
         let mut ticks = seconds.ticks();
         let mut is_stopping = false;
@@ -448,7 +459,7 @@ impl Teller {
         &self,
         end: Option<&Result<(), String>>,
         seconds: &mut Seconds,
-        noted: &mut Option<String>,
+        noted: &mut Noted,
     ) -> RoundTripStatus {
         let mut status = self.book.status();
         let told = self.stand.take().unwrap_or_default();
@@ -470,10 +481,13 @@ impl Teller {
         let sent = status.total_unique_sent;
         let early = self.messages_max.filter(|max| sent < *max && matches!(end, Some(Ok(()))));
         status.ended_early = early.map(|max| format!("ended after {sent} of {max} messages"));
-        if status.last_trouble != *noted {
-            noted.clone_from(&status.last_trouble);
-            let at_ms = self.clock.now().wall_ms;
-            noted.iter().for_each(|text| self.recorder.note(at_ms, "trouble", text.clone()));
+        let at_ms = self.clock.now().wall_ms;
+        for change in noted.leaders.changes(&self.statistics.take()) {
+            self.recorder.note(at_ms, "leader", change);
+        }
+        if status.last_trouble != noted.trouble {
+            noted.trouble.clone_from(&status.last_trouble);
+            noted.trouble.iter().for_each(|text| self.recorder.note(at_ms, "trouble", text.clone()));
         }
         self.slot.set(&status);
         status

@@ -1,6 +1,7 @@
 //! Intervals of books that only grow: what a second added is the difference to what was there before. For
 //! workloads whose figures are gathered once a second by their worker, apart from their hot loops.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::testimony::{Told, with_testimony};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sums {
     pub(crate) counts: Vec<(&'static str, u64)>,
-    pub(crate) latencies: Vec<(&'static str, Latencies)>,
+    pub(crate) latencies: Vec<(Cow<'static, str>, Latencies)>,
 }
 
 /// Records what each second adds.
@@ -94,7 +95,10 @@ mod tests {
             count += added;
             latencies.record_many_ns(1_000_000 * (added + 1), added);
             seconds.end(
-                Sums { counts: vec![("received", count)], latencies: vec![("endToEnd", latencies.clone())] },
+                Sums {
+                    counts: vec![("received", count)],
+                    latencies: vec![("endToEnd".into(), latencies.clone())],
+                },
                 &Told::default(),
             );
         }

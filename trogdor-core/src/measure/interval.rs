@@ -14,6 +14,9 @@ pub mod figures {
     pub const RESPONSE_TIME: &str = "responseTime";
     /// From the hand-over to the client library to the outcome.
     pub const SERVICE_TIME: &str = "serviceTime";
+    /// From the time at which something was due, or its hand-over if nothing is due, until it failed or nothing was
+    /// waited for any more. Recorded apart by cause, with a colon and the cause after the name.
+    pub const FAILURE_TIME: &str = "failureTime";
     /// From the time at which something was due to its hand-over.
     pub const SCHEDULE_DELAY: &str = "scheduleDelay";
     /// From the time at which a record was due at its producer to its consumption.

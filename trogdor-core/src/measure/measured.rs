@@ -59,6 +59,9 @@ impl Measured {
         for (name, encoded) in &interval.latencies {
             let decoded = encoded.decode()?;
             self.latencies.entry(name.clone()).or_default().add(&decoded);
+            if name.strip_prefix(figures::FAILURE_TIME).is_some_and(|cause| cause.starts_with(": ")) {
+                self.latencies.entry(figures::FAILURE_TIME.to_owned()).or_default().add(&decoded);
+            }
         }
         for (name, count) in &interval.counts {
             let ours = self.counts.entry(name.clone()).or_default();
@@ -81,6 +84,12 @@ impl Measured {
     /// From hand-over to outcome.
     pub fn service_time(&self) -> &Latencies {
         self.latencies(figures::SERVICE_TIME)
+    }
+
+    /// From due time, or hand-over if nothing is due, until something failed or was given up, whatever the cause. By
+    /// cause, see [`figures::FAILURE_TIME`].
+    pub fn failure_time(&self) -> &Latencies {
+        self.latencies(figures::FAILURE_TIME)
     }
 
     /// From due time to hand-over.
@@ -167,6 +176,23 @@ mod tests {
             recording
         });
         (recordings.collect(), all, warm)
+    }
+
+    #[test]
+    fn times_of_failures_are_told_by_cause_and_together() {
+        let times = |ms: u64| {
+            let mut times = Latencies::new();
+            times.record_ns(ms * 1_000_000);
+            times
+        };
+        let interval = Interval::new(0, 1000)
+            .with_latencies("failureTime: too large", &times(1))
+            .with_latencies("failureTime: unknown: timed out", &times(9))
+            .with_latencies(figures::RESPONSE_TIME, &times(5));
+        let mut measured = Measured::default();
+        measured.add(&interval).unwrap();
+        assert_eq!((measured.failure_time().count(), measured.response_time().count()), (2, 1));
+        assert_eq!(measured.latencies("failureTime: too large").max(), Duration::from_millis(1));
     }
 
     #[test]

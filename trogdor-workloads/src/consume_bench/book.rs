@@ -3,6 +3,7 @@
 
 use super::status::ConsumerStatus;
 use crate::facts::ClientFacts;
+use crate::leaders::LastStatistics;
 use crate::record_processor::Ages;
 use crate::seconds::Sums;
 use crate::share::ShareFigures;
@@ -33,6 +34,8 @@ pub(crate) struct Book {
     pub(crate) contact: Evidence,
     /// The client, as the recording tells it; taken from here.
     pub(crate) facts: Option<ClientFacts>,
+    /// The client's statistics, if it tells some.
+    pub(crate) statistics: LastStatistics,
     /// What only members of share groups count.
     pub(crate) share: Option<ShareFigures>,
 }
@@ -55,6 +58,7 @@ impl Book {
             last_trouble: None,
             contact: Evidence::default(),
             facts: None,
+            statistics: LastStatistics::default(),
             share: None,
         }
     }
@@ -107,8 +111,8 @@ impl Book {
                 (counts::BROKER_STAMPED, self.broker_stamped),
             ],
             latencies: vec![
-                (figures::END_TO_END, self.delivery.clone()),
-                (figures::POLL_GAP, self.gaps.clone()),
+                (figures::END_TO_END.into(), self.delivery.clone()),
+                (figures::POLL_GAP.into(), self.gaps.clone()),
             ],
         }
     }

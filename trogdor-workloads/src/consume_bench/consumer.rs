@@ -25,6 +25,9 @@ const LOOK_LIMIT: Duration = Duration::from_secs(5);
 /// How long the last commit may take, within half of the grace period; a tenth of it after a failure.
 const COMMIT_LIMIT: Duration = Duration::from_secs(5);
 
+/// How often the client tells its statistics, milliseconds; they show who leads its partitions.
+const STATISTICS_MS: &str = "1000";
+
 /// What a consumer reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Source {
@@ -47,9 +50,12 @@ pub(super) struct Job {
 }
 
 /// Consumes until enough was received, something fails for good, or a stop is asked for.
-pub(super) fn consume(job: Job, flag: &StopFlag) -> Result<(), String> {
+pub(super) fn consume(mut job: Job, flag: &StopFlag) -> Result<(), String> {
+    job.translated.librdkafka.entry("statistics.interval.ms".to_owned()).or_insert(STATISTICS_MS.to_owned());
     let consumer = BatchConsumer::new(&job.translated)?;
-    lock(&job.book).facts = Some(consumer.facts(&job.translated));
+    let mut book = lock(&job.book);
+    (book.facts, book.statistics) = (Some(consumer.facts(&job.translated)), consumer.statistics());
+    drop(book);
     match &job.source {
         Source::Subscribe(topics) => consumer.subscribe(topics)?,
         Source::Assign(partitions) => {

@@ -12,6 +12,7 @@ use super::book::Book;
 use super::status::{ALL_CONSUMERS, ConsumeBenchStatus, ConsumerStatus};
 use crate::facts::HostFacts;
 use crate::hot_thread::{HotThread, StopFlag};
+use crate::leaders::Leaders;
 use crate::record_processor::Ages;
 use crate::seconds::Seconds;
 use crate::share::{Accepted, ShareFigures};
@@ -41,10 +42,17 @@ pub(crate) struct Running {
     books: Vec<(String, Arc<Mutex<Book>>)>,
     unique: Unique,
     notes: BTreeSet<String>,
-    /// What was noted last of each consumer: its partitions, its trouble.
-    noted: Vec<(Vec<String>, Option<String>)>,
+    noted: Vec<Noted>,
     warnings: Vec<String>,
     stand: Arc<Stand>,
+}
+
+/// What was noted last of a consumer: its partitions, its trouble, and who leads.
+#[derive(Default)]
+struct Noted {
+    assigned: Vec<String>,
+    trouble: Option<String>,
+    leaders: Leaders,
 }
 
 /// A task ended while it waited for its topics. If that is the cluster's fault, it is an error.
@@ -179,8 +187,15 @@ impl Running {
     fn note_changes(&mut self, ctx: &WorkerContext) {
         self.noted.resize_with(self.books.len(), Default::default);
         let at_ms = ctx.clock.now().wall_ms;
-        for ((client_id, book), (assigned, trouble)) in self.books.iter().zip(&mut self.noted) {
+        for ((client_id, book), Noted { assigned, trouble, leaders }) in
+            self.books.iter().zip(&mut self.noted)
+        {
             let book = lock(book);
+            let statistics = book.statistics.take();
+            let is_its = |topic: &str, number: i32| book.assigned.contains(&format!("{topic}-{number}"));
+            for change in leaders.changes_of(&statistics, is_its) {
+                ctx.recorder.note(at_ms, "leader", format!("{client_id}: {change}"));
+            }
             if book.assigned != *assigned {
                 assigned.clone_from(&book.assigned);
                 let text =

@@ -20,7 +20,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::{RDKafkaRespErr, RDKafkaType};
 use rdkafka::{Offset, TopicPartitionList};
 
-use self::context::{Context, on_error, on_log};
+use self::context::{Context, on_error, on_log, on_statistics};
 use self::leaving::Leaving;
 use self::missing::{Missing, Place, is_about_absence, place_in};
 use super::event::Event;
@@ -30,6 +30,7 @@ use crate::client_config::Translated;
 use crate::clock::Stopwatch;
 use crate::facts::ClientFacts;
 use crate::kafka::{client_config, refusal};
+use crate::leaders::LastStatistics;
 use crate::topic_admin::Unanswered;
 use crate::trouble::{Trouble, Troubles};
 
@@ -80,6 +81,7 @@ impl BatchConsumer {
         unsafe {
             rd_kafka_conf_set_log_cb(native.ptr(), Some(on_log));
             rd_kafka_conf_set_error_cb(native.ptr(), Some(on_error));
+            rd_kafka_conf_set_stats_cb(native.ptr(), Some(on_statistics));
         }
         let client = Client::new(&config, native, RDKafkaType::RD_KAFKA_CONSUMER, Context::of(translated))
             .map_err(|error| refusal(&error))?;
@@ -129,6 +131,11 @@ impl BatchConsumer {
         }
         // SAFETY: as in `subscribe`.
         raw::check(unsafe { raw::rd_kafka_assign(self.client.native_ptr(), list.ptr()) })
+    }
+
+    /// Where its statistics are put, if its settings ask for some.
+    pub(crate) fn statistics(&self) -> LastStatistics {
+        self.client.context().statistics.clone()
     }
 
     /// The partitions that it reads now.

@@ -19,6 +19,7 @@ use super::tally::{Figures, Page, Settled};
 use crate::clock::Stopwatch;
 use crate::generators::WindowCounts;
 use crate::kafka::tells_producer_id;
+use crate::leaders::LastStatistics;
 use crate::native::{BatchProducer, Failure};
 use crate::pace::Pace;
 use crate::readiness::{cause, lost_contact};
@@ -233,13 +234,24 @@ impl Ledger {
             Some(Failure { code: Code::PurgeQueue, may_be_there: false }) if !self.given_up => self.dropped(),
             Some(Failure { code: code @ (Code::PurgeQueue | Code::PurgeInflight), .. }) => {
                 self.doubtful(code, GIVEN_UP);
+                self.figures.failures.unknown(GIVEN_UP, self.waited_ns(record, now_ns));
             }
             Some(Failure { code, may_be_there: true }) => {
                 let cause = self.cause(code, record.target);
                 self.doubtful(code, &cause);
+                self.figures.failures.unknown(&cause, self.waited_ns(record, now_ns));
             }
-            Some(Failure { code, may_be_there: false }) => self.count_refusal(code, record.target),
+            Some(Failure { code, may_be_there: false }) => {
+                self.count_refusal(code, record.target);
+                let cause = self.cause(code, record.target);
+                self.figures.failures.failed(&cause, self.waited_ns(record, now_ns));
+            }
         }
+    }
+
+    /// How long a record was waited for: since it was due, or, where nothing is due, since its hand-over.
+    fn waited_ns(&self, record: Slot, now_ns: u64) -> u64 {
+        now_ns.saturating_sub(if self.is_paced() { record.due_ns } else { record.sent_ns })
     }
 
     fn acknowledged(&mut self, record: Slot, now_ns: u64) {
@@ -460,7 +472,7 @@ pub(super) struct Deliveries {
     /// Whether the idempotent producer has its id, as the client's statistics tell.
     has_producer_id: Arc<AtomicBool>,
     /// The last statistics that nobody has taken.
-    statistics: Arc<Mutex<Vec<u8>>>,
+    statistics: LastStatistics,
     pub(super) troubles: Troubles,
 }
 
@@ -470,7 +482,7 @@ impl Deliveries {
             ledger: Arc::new(Mutex::new(ledger)),
             watch,
             has_producer_id: Arc::default(),
-            statistics: Arc::default(),
+            statistics: LastStatistics::default(),
             troubles: Troubles::default(),
         }
     }
@@ -482,7 +494,7 @@ impl Deliveries {
 
     /// The last statistics; empty if they were taken before.
     pub(super) fn take_statistics(&self) -> Vec<u8> {
-        std::mem::take(&mut self.statistics.lock().unwrap_or_else(PoisonError::into_inner))
+        self.statistics.take()
     }
 
     /// What the verdict is made of beside samples and testimony.
@@ -516,9 +528,7 @@ impl ClientContext for Deliveries {
         if !self.has_producer_id() && tells_producer_id(statistics) {
             self.has_producer_id.store(true, Ordering::Relaxed);
         }
-        let mut last = self.statistics.lock().unwrap_or_else(PoisonError::into_inner);
-        last.clear();
-        last.extend_from_slice(statistics);
+        self.statistics.put(statistics);
     }
 }
 

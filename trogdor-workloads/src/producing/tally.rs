@@ -10,6 +10,7 @@ use trogdor_core::measure::{Interval, Latencies, Recorder, counts, figures};
 use trogdor_core::{StatusSlot, WorkerContext};
 
 use super::status::{IntervalSummary, ProduceBenchStatus, Snapshot};
+use crate::failure_times::FailureTimes;
 use crate::generators::WindowCounts;
 use crate::leaders::Leaders;
 use crate::testimony::{Evidence, Slots, Stand, Told, judge, with_testimony};
@@ -29,6 +30,7 @@ pub(super) struct Figures {
     pub(super) schedule_delay: Latencies,
     /// How long blocking flushes took.
     pub(super) flush_time: Latencies,
+    pub(super) failures: FailureTimes,
 }
 
 impl Figures {
@@ -38,10 +40,12 @@ impl Figures {
 
     pub(super) fn add(&mut self, other: &mut Figures) {
         self.all().into_iter().zip(other.all()).for_each(|(sum, one)| sum.add(one));
+        self.failures.add(&other.failures);
     }
 
     fn clear(&mut self) {
         self.all().into_iter().for_each(Latencies::clear);
+        self.failures.clear();
     }
 }
 
@@ -144,6 +148,10 @@ impl Tally {
             .with_latencies(figures::SERVICE_TIME, &figures.service)
             .with_latencies(figures::RESPONSE_TIME, &figures.response)
             .with_latencies(figures::SCHEDULE_DELAY, &figures.schedule_delay);
+        let interval = figures
+            .failures
+            .iter()
+            .fold(interval, |interval, (name, times)| interval.with_latencies(name, times));
         self.totals.add(&mut page.figures);
         let causes = std::mem::replace(&mut self.causes, sums.errors.clone());
         sums.errors.iter().fold(interval, |interval, (cause, count)| {
@@ -159,7 +167,7 @@ impl Tally {
         (has_response, has_delay): (bool, bool),
         windows: Option<WindowCounts>,
     ) -> Snapshot {
-        let Figures { service, response, schedule_delay, flush_time } = &self.totals;
+        let Figures { service, response, schedule_delay, flush_time, .. } = &self.totals;
         let status = ProduceBenchStatus {
             average_latency_ms: (service.mean_us() / 1000.0) as f32,
             p50_latency_ms: service.java_quantile_ms(0.5),

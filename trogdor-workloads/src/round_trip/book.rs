@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::index_set::{Findings, IndexSet, TooManyGaps};
 use super::mark::Mark;
 use super::status::{RangesStatus, RoundTripStatus};
+use crate::failure_times::FailureTimes;
 use crate::seconds::Sums;
 use crate::share::ShareFigures;
 use crate::status::count_cause;
@@ -61,6 +62,8 @@ pub(super) struct Times {
     pub(super) service: Latencies,
     /// From due time to the first hand-over.
     pub(super) delay: Latencies,
+    /// Of records that were not acknowledged, whether they are due at times of their own or not.
+    pub(super) failures: FailureTimes,
 }
 
 /// The receiver's side.
@@ -220,6 +223,14 @@ impl Book {
     /// What intervals are made of. What nobody knows the fate of may still come back before the end.
     pub(super) fn sums(&self, status: &RoundTripStatus, is_over: bool) -> Sums {
         let times = self.sent().times.clone();
+        let failures = times.failures.iter().map(|(name, times)| (name.to_owned().into(), times.clone()));
+        let failures: Vec<_> = failures.collect();
+        let latencies = vec![
+            (figures::END_TO_END.into(), self.received().end_to_end.clone()),
+            (figures::RESPONSE_TIME.into(), times.response),
+            (figures::SERVICE_TIME.into(), times.service),
+            (figures::SCHEDULE_DELAY.into(), times.delay),
+        ];
         Sums {
             counts: vec![
                 (counts::HANDED_OVER, status.total_unique_sent),
@@ -228,12 +239,7 @@ impl Book {
                 (counts::FAILED, status.failed),
                 (counts::UNKNOWN, if is_over { status.unknown } else { 0 }),
             ],
-            latencies: vec![
-                (figures::END_TO_END, self.received().end_to_end.clone()),
-                (figures::RESPONSE_TIME, times.response),
-                (figures::SERVICE_TIME, times.service),
-                (figures::SCHEDULE_DELAY, times.delay),
-            ],
+            latencies: latencies.into_iter().chain(failures).collect(),
         }
     }
 
@@ -298,14 +304,16 @@ impl Sent {
     }
 
     /// A record will not be delivered.
-    pub(super) fn fail(&mut self, index: u64, cause: &str) {
+    pub(super) fn fail(&mut self, index: u64, cause: &str, waited_ns: u64) {
         self.failed.add(index);
+        self.times.failures.failed(cause, waited_ns);
         count_cause(&mut self.causes, cause);
     }
 
     /// Nobody knows whether the record was delivered, unless it comes back.
-    pub(super) fn lose_sight_of(&mut self, index: u64, cause: &str) {
+    pub(super) fn lose_sight_of(&mut self, index: u64, cause: &str, waited_ns: u64) {
         self.unknown.add(index);
+        self.times.failures.unknown(cause, waited_ns);
         count_cause(&mut self.causes, cause);
     }
 
@@ -390,7 +398,7 @@ mod tests {
     #[test]
     fn what_comes_back_is_not_unknown() {
         let book = sent(4);
-        [2, 3].into_iter().for_each(|index| book.sent().lose_sight_of(index, "timed out"));
+        [2, 3].into_iter().for_each(|index| book.sent().lose_sight_of(index, "timed out", 1));
         receive(&book, [0, 1, 3]);
         let status = book.status();
         assert_eq!((status.unknown, status.errors["timed out"]), (1, 2));
@@ -402,8 +410,8 @@ mod tests {
         let mut side = book.sent();
         side.handed_out = 9;
         (0..4).for_each(|index| book.acknowledge(&mut side, index).unwrap());
-        side.fail(4, "refused");
-        [5, 6, 7].into_iter().for_each(|index| side.lose_sight_of(index, "timed out"));
+        side.fail(4, "refused", 1);
+        [5, 6, 7].into_iter().for_each(|index| side.lose_sight_of(index, "timed out", 1));
         drop(side);
         receive(&book, [0, 6]);
         let status = book.status();

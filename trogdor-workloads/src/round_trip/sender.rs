@@ -25,6 +25,7 @@ use crate::facts::ClientFacts;
 use crate::generators::Payloads;
 use crate::hot_thread::StopFlag;
 use crate::kafka::{client_config, refusal};
+use crate::leaders::LastStatistics;
 use crate::native::{BatchProducer, Failure, Record, TopicNumber};
 use crate::pace::Pace;
 use crate::readiness::{Readiness, cause, fatal_error};
@@ -56,6 +57,7 @@ pub(super) struct Job {
     pub(super) stand: Arc<Stand>,
     /// What keeps the producer from its cluster.
     pub(super) troubles: Troubles,
+    pub(super) statistics: LastStatistics,
 }
 
 /// Sends until all is acknowledged or given up, the client fails for good, or a stop is asked for.
@@ -63,7 +65,11 @@ pub(super) fn send(job: Job, flag: &StopFlag) -> Result<(), String> {
     wake_exactly();
     job.stand.watch_this_thread();
     let producer: BaseProducer<Context> = client_config(&job.translated)
-        .create_with_context(Context { has_id: AtomicBool::default(), troubles: job.troubles.clone() })
+        .create_with_context(Context {
+            has_id: AtomicBool::default(),
+            troubles: job.troubles.clone(),
+            statistics: job.statistics.clone(),
+        })
         .map_err(|error| refusal(&error))?;
     if let Some(credentials) = &job.translated.ours.sasl_credentials {
         crate::native::set_credentials(producer.client(), credentials)?;
@@ -103,6 +109,13 @@ struct Attempt {
     /// Whether it may be in the log from one of those times.
     may_be_there: bool,
     not_before_ns: u64,
+}
+
+impl Attempt {
+    /// How long the record was waited for.
+    fn waited_ns(&self, now_ns: u64) -> u64 {
+        now_ns.saturating_sub(self.due_ns)
+    }
 }
 
 struct Sender<'a> {
@@ -223,7 +236,7 @@ impl Sender<'_> {
         let value = self.job.values.at(index as i64, wall_ms);
         let bytes = (key.len() + value.map_or(0, <[u8]>::len)) as u64;
         if let Some(cause) = self.job.translated.ours.oversize(bytes) {
-            sent.fail(index, &cause);
+            sent.fail(index, &cause, attempt.waited_ns(now_ns));
             return Ok(true);
         }
         let Some(slot) = self.free.pop() else { return Ok(false) };
@@ -264,8 +277,8 @@ impl Sender<'_> {
                 let not_before_ns = now_ns + RESEND_PAUSE_NS * u64::from(attempts);
                 self.again.push_back(Attempt { attempts, may_be_there, not_before_ns, ..attempt });
             }
-            Fate::Unknown => sent.lose_sight_of(attempt.index, &cause()),
-            Fate::Failed => sent.fail(attempt.index, &cause()),
+            Fate::Unknown => sent.lose_sight_of(attempt.index, &cause(), attempt.waited_ns(now_ns)),
+            Fate::Failed => sent.fail(attempt.index, &cause(), attempt.waited_ns(now_ns)),
         }
     }
 
@@ -328,7 +341,7 @@ impl Sender<'_> {
         let (now_ns, book) = (self.job.watch.elapsed_ns(), self.job.book.clone());
         let mut sent = book.sent();
         if failed.iter().any(|(_, failure)| may_pass(failure.code)) {
-            self.in_flight_indexes().for_each(|index| sent.doubt(index));
+            self.in_flight_attempts().for_each(|attempt| sent.doubt(attempt.index));
         }
         for (attempt, failure) in failed {
             self.again_or_over(attempt, failure, now_ns, &mut sent);
@@ -353,29 +366,32 @@ impl Sender<'_> {
             // An error is one that the loop has ended with.
             let _ = self.serve(Duration::from_millis(1));
         }
-        let book = self.job.book.clone();
+        let (now_ns, book) = (self.job.watch.elapsed_ns(), self.job.book.clone());
         let mut sent = book.sent();
         if self.in_flight() > 0 {
             self.producer.purge(PurgeConfig::default().queue().inflight());
             let cause = "no answer by the time they were given up";
-            self.in_flight_indexes().for_each(|index| sent.lose_sight_of(index, cause));
+            self.in_flight_attempts()
+                .for_each(|one| sent.lose_sight_of(one.index, cause, one.waited_ns(now_ns)));
         }
         for attempt in self.again.drain(..) {
             const CAUSE: &str = "not sent again before the end";
             match attempt {
                 // The client had no room for it; it is the last one that was handed out.
                 Attempt { attempts: 0, .. } => sent.take_back_last(),
-                Attempt { may_be_there: true, .. } => sent.lose_sight_of(attempt.index, CAUSE),
-                _ => sent.fail(attempt.index, CAUSE),
+                Attempt { may_be_there: true, .. } => {
+                    sent.lose_sight_of(attempt.index, CAUSE, attempt.waited_ns(now_ns));
+                }
+                _ => sent.fail(attempt.index, CAUSE, attempt.waited_ns(now_ns)),
             }
         }
     }
 
-    fn in_flight_indexes(&self) -> impl Iterator<Item = u64> {
+    fn in_flight_attempts(&self) -> impl Iterator<Item = &Attempt> {
         let mut is_free = vec![false; self.slots.len()];
         self.free.iter().for_each(|slot| is_free[*slot] = true);
         let in_flight = self.slots.iter().zip(is_free).filter(|(_, is_free)| !is_free);
-        in_flight.map(|(attempt, _)| attempt.index)
+        in_flight.map(|(attempt, _)| attempt)
     }
 }
 
@@ -394,6 +410,7 @@ pub(super) fn is_idempotent(translated: &Translated) -> bool {
 struct Context {
     has_id: AtomicBool,
     troubles: Troubles,
+    statistics: LastStatistics,
 }
 
 impl Context {
@@ -415,6 +432,7 @@ impl ClientContext for Context {
         if crate::kafka::tells_producer_id(statistics) {
             self.has_id.store(true, Ordering::Relaxed);
         }
+        self.statistics.put(statistics);
     }
 }
 

@@ -57,7 +57,7 @@ const fn figure(name: &'static str, source: Source, meaning: &'static str) -> Fi
     Figure { name, source, meaning }
 }
 
-static FIGURES: [Figure; 14] = [
+static FIGURES: [Figure; 15] = [
     figure(
         "response",
         Source::Times(figures::RESPONSE_TIME),
@@ -69,6 +69,11 @@ static FIGURES: [Figure; 14] = [
         "from hand-over to the client library to outcome",
     ),
     figure("delay", Source::Times(figures::SCHEDULE_DELAY), "from due time to hand-over"),
+    figure(
+        "failure",
+        Source::Times(figures::FAILURE_TIME),
+        "from due time (hand-over at full rate) to failure, or to giving up",
+    ),
     figure("endToEnd", Source::Times(figures::END_TO_END), "from due time at the producer to receipt"),
     figure("pollGap", Source::Times(figures::POLL_GAP), "from one poll of a consumer to the next"),
     figure("hiccup", Source::Times(figures::HICCUP), "how late an idle thread of the generator woke"),

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::{CStr, c_char, c_int, c_void};
+use std::slice;
 use std::sync::{Mutex, PoisonError};
 
 use rdkafka::bindings::{rd_kafka_opaque, rd_kafka_t};
@@ -11,6 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use super::super::{log_level, raw};
 use crate::client_config::Translated;
 use crate::kafka::ClientLog;
+use crate::leaders::LastStatistics;
 use crate::trouble::{Trouble, Troubles};
 
 /// Errors of the client that nobody has looked at yet; older ones are in the log only.
@@ -21,12 +23,18 @@ pub(super) struct Context {
     group: String,
     unread: Mutex<VecDeque<Trouble>>,
     pub(super) troubles: Troubles,
+    pub(super) statistics: LastStatistics,
 }
 
 impl Context {
     pub(super) fn of(translated: &Translated) -> Context {
         let group = translated.librdkafka.get("group.id").cloned().unwrap_or_default();
-        Context { group, unread: Mutex::default(), troubles: Troubles::default() }
+        Context {
+            group,
+            unread: Mutex::default(),
+            troubles: Troubles::default(),
+            statistics: LastStatistics::default(),
+        }
     }
 
     /// What went wrong, with the name of the group if it is about that.
@@ -64,6 +72,22 @@ pub(super) unsafe extern "C" fn on_error(
     if unread.len() < TROUBLES_MAX {
         unread.push_back(context.trouble(code, reason));
     }
+}
+
+/// # Safety
+/// librdkafka calls this with `length` bytes, and a client whose opaque is a [`Context`].
+pub(super) unsafe extern "C" fn on_statistics(
+    _client: *mut rd_kafka_t,
+    json: *mut c_char,
+    length: usize,
+    context: *mut c_void,
+) -> c_int {
+    // SAFETY: by the caller; the context lives as long as the client (invariant 3), and is shared.
+    let (json, context) =
+        unsafe { (slice::from_raw_parts(json.cast::<u8>(), length), &*context.cast::<Context>()) };
+    context.statistics.put(json);
+    // The text stays librdkafka's.
+    0
 }
 
 /// # Safety

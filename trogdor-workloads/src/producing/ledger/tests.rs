@@ -283,6 +283,13 @@ fn failures_enter_no_latency() {
     let interval = book.status().intervals[0];
     assert_eq!((interval.delivered, interval.failed), (1, 2));
     assert_close(interval.max_us, 1000);
+    // They have times of their own, by cause. What was never handed over, or dropped for an abort, was not waited for.
+    let measured = Measured::of([&book.recording]).unwrap();
+    let times: Vec<_> = measured.names().filter(|name| name.starts_with("failureTime: ")).collect();
+    let timed_out = format!("failureTime: {}", book.cause(Code::MessageTimedOut, 0));
+    assert_eq!(times, [timed_out.as_str(), &format!("failureTime: unknown: {GIVEN_UP}")]);
+    assert_eq!(measured.failure_time().count(), 2);
+    assert_close(measured.latencies(&timed_out).min().as_micros() as u64, 120_000_000);
 }
 
 #[test]
