@@ -84,6 +84,8 @@ fn lenient_values_become_their_type() {
         (r#"{"bytes": 97}"#, json!({"bytes": "YQ=="})),
         (r#"{"enum": " CONNECT "}"#, json!({"enum": "CONNECT"})),
         (r#"{"enum": 1}"#, json!({"enum": "FETCH_METADATA"})),
+        (r#"{"enum": 1.0}"#, json!({"enum": "FETCH_METADATA"})),
+        (r#"{"bool": 1.0, "bytes": [97.0]}"#, json!({"bool": true, "bytes": "YQ=="})),
         (r#"{"double": "1.5"}"#, json!({"double": 1.5})),
         (r#"{"family": {"size": 1, "type": "one"}}"#, json!({"family": {"type": "one", "size": 1}})),
         (r#"{"any": {"a": {}, "b": [], "c": null}}"#, json!({"any": {"a": {}, "b": [], "c": null}})),
@@ -133,6 +135,7 @@ fn what_is_wrong_is_named_with_its_place() {
         ),
         (r#"{"enum": ""}"#, "/enum (line 1, column 10): found \"\", expected one of CONNECT, FETCH_METADATA"),
         (r#"{"enum": 2}"#, "/enum (line 1, column 10): found 2, expected one of CONNECT, FETCH_METADATA"),
+        (r#"{"enum": 0.5}"#, "/enum (line 1, column 10): found 0.5, expected one of CONNECT, FETCH_METADATA"),
         (
             r#"{"bytes": [300]}"#,
             "/bytes (line 1, column 11): found a list, expected Base64 text or a list of numbers from -128 to 255",

@@ -182,7 +182,7 @@ impl Reader<'_> {
     fn boolean(&mut self, node: &Node<'_>, path: &str) -> Option<Value> {
         let value = match node {
             Node::BooleanLit(literal) => Some(literal.value),
-            Node::NumberLit(literal) => literal.value.parse::<i128>().ok().map(|n| n != 0),
+            Node::NumberLit(literal) => whole(literal.value).map(|n| n != 0),
             Node::StringLit(literal) => match literal.value.trim() {
                 "true" | "True" | "TRUE" => Some(true),
                 "false" | "False" | "FALSE" => Some(false),
@@ -258,7 +258,8 @@ impl Reader<'_> {
         let name = match node {
             Node::StringLit(literal) => names.iter().find(|name| **name == literal.value.trim()),
             Node::NumberLit(literal) => {
-                literal.value.parse::<usize>().ok().and_then(|ordinal| names.get(ordinal))
+                let ordinal = whole(literal.value).and_then(|ordinal| usize::try_from(ordinal).ok());
+                ordinal.and_then(|ordinal| names.get(ordinal))
             }
             _ => None,
         };
@@ -456,11 +457,19 @@ fn truncated(literal: &str) -> Option<i128> {
     })
 }
 
+/// A number without a fraction, however it is written: `1`, `1.0`, `1e3`.
+fn whole(literal: &str) -> Option<i128> {
+    literal.parse::<i128>().ok().or_else(|| {
+        let float = literal.parse::<f64>().ok()?;
+        (float.fract() == 0.0).then_some(float as i128)
+    })
+}
+
 /// A byte, signed or not; null counts as 0.
 fn byte(node: &Node<'_>) -> Option<u8> {
     match node {
         Node::NumberLit(literal) => {
-            let number = literal.value.parse::<i16>().ok();
+            let number = whole(literal.value);
             number.filter(|number| (-128..=255).contains(number)).map(|number| number as u8)
         }
         Node::NullKeyword(_) => Some(0),
