@@ -20,6 +20,7 @@ mod interop;
 mod interop_faults;
 mod measurements;
 mod observe;
+mod openapi;
 mod process_faults;
 mod produce_bench;
 mod report;

@@ -109,7 +109,7 @@ fn split(answer: &str) -> (u16, String) {
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
-fn agent() -> Agent {
+pub fn agent() -> Agent {
     Agent::start(AgentConfig {
         node: "node0".into(),
         topology: Arc::new(Topology::new([Node::local("node0", 8888)])),

@@ -54,7 +54,7 @@ fn is_known(catalog: &Catalog, text: &str) -> bool {
 }
 
 /// Compares a text with a file of the repository; with `UPDATE_EXPECTED=1` the file is written instead.
-fn expect_file(path: &str, text: &str) {
+pub fn expect_file(path: &str, text: &str) {
     let file = repository().join(path);
     if std::env::var_os("UPDATE_EXPECTED").is_some() {
         fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -63,8 +63,7 @@ fn expect_file(path: &str, text: &str) {
     let expected = fs::read_to_string(&file).unwrap_or_default();
     assert!(
         text == expected,
-        "{path} is out of date; UPDATE_EXPECTED=1 cargo test -p trogdor-bin --test trogdor specs:: writes it. \
-         The first difference:\n{}",
+        "{path} is out of date; this test writes it when it is run with UPDATE_EXPECTED=1. The first difference:\n{}",
         first_difference(&expected, text)
     );
 }

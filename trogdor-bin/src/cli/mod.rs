@@ -36,6 +36,7 @@ pub use outcome::{COUNTS, Verdict, merged_status, outcome, statuses, verdict, wo
 pub use report::{ReportArgs, report};
 pub use slo_argument::{SloArgs, Slos};
 pub use spec::{SpecArgs, spec};
+pub(crate) use spec::{message_schema, spec_schema};
 pub use spec_argument::{read_spec_argument, spec_source};
 pub use usage::{report_usage, usage_exit_code};
 

@@ -6,6 +6,8 @@ mod page;
 mod parts;
 mod schema;
 
+use serde_json::Value;
+use trogdor_core::json::Object;
 use trogdor_core::{Catalog, TaskClass};
 
 use super::answer::Answer;
@@ -95,6 +97,16 @@ fn schema(names: &[String], catalog: &Catalog) -> Answer {
         classes = catalog.classes().collect();
     }
     Answer::fine(format!("{:#}\n", schema::schema(&classes).to_value()))
+}
+
+/// The schema of all classes of a catalog.
+pub(crate) fn spec_schema(catalog: &Catalog) -> Value {
+    schema::schema(&catalog.classes().collect::<Vec<_>>()).to_value()
+}
+
+/// What a request may hold whose field table is this one; a spec in it refers to `#`.
+pub(crate) fn message_schema(table: &Object) -> Value {
+    schema::object_schema(table, None)
 }
 
 /// The class of this name: whole, or the end of it, in any case, with or without `Spec`.

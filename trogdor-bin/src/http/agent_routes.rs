@@ -17,6 +17,8 @@ use warp::{Filter, path};
 use super::answer::{NOTHING, Routes, answer, complete, query};
 use super::body::{Body, body, read};
 use super::errors::Refusal;
+use super::openapi::described;
+use super::operations::Daemon;
 use super::query::Query;
 use super::roles::{Caller, caller};
 use super::{JAVA_AGENT, LONGEST_POLL, Limits, RUN_MS, TERM};
@@ -29,6 +31,7 @@ struct Context {
 
 /// All endpoints of an agent.
 pub fn agent_routes(api: Arc<dyn AgentApi>, catalog: Catalog, limits: Limits) -> Routes {
+    let description = described(Daemon::Agent, &catalog);
     let context = Context { api, catalog };
     let context = warp::header::optional::<i64>(TERM).map(move |term: Option<i64>| match term {
         Some(term) => {
@@ -86,7 +89,8 @@ pub fn agent_routes(api: Arc<dyn AgentApi>, catalog: Catalog, limits: Limits) ->
         .and(query())
         .then(|context, query| async { answer(recording(context, query).await) });
     let routes = status.or(uptime).unify().or(create).unify().or(stop).unify().or(destroy).unify();
-    complete(routes.or(shutdown).unify().or(watch).unify().or(recording).unify().or(clock).unify())
+    let routes = routes.or(shutdown).unify().or(watch).unify().or(recording).unify().or(clock).unify();
+    complete(Daemon::Agent, routes.or(description).unify())
 }
 
 /// The request as far as it goes: what is missing has sentences of its own.

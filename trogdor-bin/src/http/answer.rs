@@ -3,18 +3,20 @@
 
 use std::convert::Infallible;
 
-use hyper::StatusCode;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, StatusCode};
 use serde::Serialize;
 use trogdor_core::TaskId;
 use trogdor_core::json::to_java_string;
 use trogdor_core::messages::Empty;
 use warp::filters::BoxedFilter;
+use warp::path::FullPath;
 use warp::reject::MethodNotAllowed;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
 use super::errors::Refusal;
+use super::operations::{Daemon, allowed};
 use super::percent;
 use super::query::Query;
 
@@ -40,11 +42,28 @@ fn json(status: StatusCode, text: String) -> Response {
 }
 
 /// Routes that answer everything, what no route takes included.
-pub(super) fn complete<F>(routes: F) -> Routes
+pub(super) fn complete<F>(daemon: Daemon, routes: F) -> Routes
 where
     F: Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static,
 {
-    routes.recover(refuse).unify().boxed()
+    let answered = routes.recover(refuse).unify();
+    let asked = warp::method().and(warp::path::full());
+    asked.and(answered).map(move |method, path, response| as_method(daemon, &method, &path, response)).boxed()
+}
+
+/// A path that has other methods than the one that it was asked with is not missing, even if it is served
+/// before these routes: the answer tells its methods.
+fn as_method(daemon: Daemon, method: &Method, path: &FullPath, response: Response) -> Response {
+    if !matches!(response.status(), StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
+        return response;
+    }
+    let allowed = allowed(daemon, path.as_str()).unwrap_or_default();
+    if allowed.is_empty() || allowed.split(", ").any(|known| known == method.as_str()) {
+        return response;
+    }
+    let mut response = answer::<Empty>(Err(Refusal::http(StatusCode::METHOD_NOT_ALLOWED)));
+    response.headers_mut().extend(HeaderValue::try_from(allowed).map(|allowed| (ALLOW, allowed)));
+    response
 }
 
 async fn refuse(rejection: Rejection) -> Result<Response, Infallible> {

@@ -18,6 +18,8 @@ use warp::{Filter, path};
 use super::answer::{NOTHING, Routes, answer, complete, query, task_id};
 use super::body::{Body, body, read};
 use super::errors::Refusal;
+use super::openapi::described;
+use super::operations::Daemon;
 use super::query::Query;
 use super::roles::{Caller, caller};
 use super::{LONGEST_POLL, Limits};
@@ -30,6 +32,7 @@ struct Context {
 
 /// All endpoints of a coordinator.
 pub fn coordinator_routes(api: Arc<dyn CoordinatorApi>, catalog: Catalog, limits: Limits) -> Routes {
+    let description = described(Daemon::Coordinator, &catalog);
     let context = Context { api, catalog };
     let context = warp::any().map(move || context.clone());
     let status = path!("coordinator" / "status")
@@ -99,7 +102,8 @@ pub fn coordinator_routes(api: Arc<dyn CoordinatorApi>, catalog: Catalog, limits
         .and(warp::get())
         .and(context)
         .then(|context: Context| async move { answer(context.api.nodes().await.map_err(Refusal::from)) });
-    complete(original.or(wait).unify().or(workers).unify().or(recording).unify().or(nodes).unify())
+    let routes = original.or(wait).unify().or(workers).unify().or(recording).unify().or(nodes).unify();
+    complete(Daemon::Coordinator, routes.or(description).unify())
 }
 
 /// The request as far as it goes: what is missing has sentences of its own.

@@ -15,6 +15,8 @@ mod coordinator_routes;
 mod door;
 mod entrance;
 mod errors;
+mod openapi;
+mod operations;
 mod percent;
 mod query;
 mod roles;
@@ -33,6 +35,9 @@ pub use client::ClientOptions;
 pub use coordinator_client::CoordinatorClient;
 pub use coordinator_routes::coordinator_routes;
 pub use door::Door;
+pub use openapi::openapi;
+pub use operations::Daemon;
+pub(crate) use operations::template;
 pub use server::{BindError, Server};
 
 /// How long an agent may run a worker that our coordinator creates; see

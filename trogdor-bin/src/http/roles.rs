@@ -65,6 +65,14 @@ impl Verb {
         *self != LOOK
     }
 
+    /// What it takes, for people: a role, or those among which the class of the task decides.
+    pub(super) fn needed_text(&self) -> &'static str {
+        match self.needs {
+            Needs::Role(role) => role.name(),
+            Needs::Class => "load, fault or exec, by the class of the task",
+        }
+    }
+
     /// The role without which there is no use in reading further.
     fn least(&self) -> Role {
         match self.needs {

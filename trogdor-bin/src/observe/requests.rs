@@ -1,5 +1,5 @@
-//! Requests that were answered, by class of route and status. Classes are a fixed list, so that no client can
-//! make new ones by what it asks for.
+//! Requests that were answered, by class of route and status. Classes are those of the table of operations, so that
+//! no client can make new ones by what it asks for.
 
 use std::sync::Arc;
 
@@ -13,33 +13,7 @@ use warp::Filter;
 use warp::path::FullPath;
 use warp::reply::Response;
 
-use crate::http::Routes;
-
-/// The routes; what is not here is `other`.
-const ROUTES: [&str; 22] = [
-    "/",
-    "/agent/clock",
-    "/agent/recording",
-    "/agent/shutdown",
-    "/agent/status",
-    "/agent/uptime",
-    "/agent/watch",
-    "/agent/worker",
-    "/agent/worker/create",
-    "/agent/worker/stop",
-    "/coordinator/events",
-    "/coordinator/nodes",
-    "/coordinator/overview",
-    "/coordinator/shutdown",
-    "/coordinator/status",
-    "/coordinator/task/create",
-    "/coordinator/task/stop",
-    "/coordinator/tasks",
-    "/coordinator/uptime",
-    "/healthz",
-    "/metrics",
-    "/readyz",
-];
+use crate::http::{Routes, template};
 
 /// Upper bounds of durations, seconds. Long polls take as long as they were asked to.
 const BOUNDS: [f64; 7] = [0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0];
@@ -108,19 +82,7 @@ impl Requests {
 
 /// The class of a path.
 fn class(path: &str) -> &'static str {
-    if let Some(found) = ROUTES.iter().find(|route| **route == path) {
-        return found;
-    }
-    let Some(rest) = path.strip_prefix("/coordinator/tasks/") else {
-        return if path.starts_with("/live/") { "/live" } else { "other" };
-    };
-    match rest.split_once('/') {
-        None => "/coordinator/tasks/{id}",
-        Some((_, "wait")) => "/coordinator/tasks/{id}/wait",
-        Some((_, "workers")) => "/coordinator/tasks/{id}/workers",
-        Some((_, "recording")) => "/coordinator/tasks/{id}/recording",
-        Some(_) => "other",
-    }
+    template(path).unwrap_or("other")
 }
 
 fn known(method: &hyper::Method) -> &'static str {
@@ -131,28 +93,5 @@ fn known(method: &hyper::Method) -> &'static str {
         "DELETE" => "DELETE",
         "HEAD" => "HEAD",
         _ => "other",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_client_makes_a_class_of_its_own() {
-        let rows = [
-            ("/", "/"),
-            ("/metrics", "/metrics"),
-            ("/coordinator/tasks", "/coordinator/tasks"),
-            ("/coordinator/tasks/foo", "/coordinator/tasks/{id}"),
-            ("/coordinator/tasks/foo/wait", "/coordinator/tasks/{id}/wait"),
-            ("/coordinator/tasks/foo/wait/x", "other"),
-            ("/coordinator/tasks/foo/bar", "other"),
-            ("/live/app.js", "/live"),
-            ("/etc/passwd", "other"),
-        ];
-        for (path, expected) in rows {
-            assert_eq!(class(path), expected, "{path}");
-        }
     }
 }

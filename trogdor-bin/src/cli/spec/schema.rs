@@ -104,7 +104,7 @@ fn snippet(class: &TaskClass) -> Option<Value> {
     Some(json!({"label": short_name(class.class), "description": sentence(class.summary), "body": body}))
 }
 
-fn object_schema(table: &Object, tag: Option<(&str, &str)>) -> Value {
+pub(super) fn object_schema(table: &Object, tag: Option<(&str, &str)>) -> Value {
     let mut properties = Map::new();
     if let Some((tag, value)) = tag {
         properties.insert(tag.to_owned(), json!({"const": value}));
