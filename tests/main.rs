@@ -9,6 +9,7 @@ mod compatibility;
 mod configurable_producer;
 mod connection_stress;
 mod consume_bench;
+mod contrib;
 mod daemons;
 mod examples;
 mod external_command;
