@@ -16,6 +16,7 @@ mod external_command;
 mod faults;
 mod faults_on_files;
 mod faults_on_kafka;
+mod full_disk;
 mod generators;
 mod interop;
 mod interop_faults;

@@ -90,8 +90,15 @@ impl AgentStore for AgentFiles {
 /// Writes a file so that it is there as a whole or not at all.
 fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     let draft = path.with_extension("new");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-    file.write_all(contents)?;
-    drop(file);
-    fs::rename(&draft, path)
+    let written = write(&draft, contents).and_then(|()| fs::rename(&draft, path));
+    if written.is_err() {
+        // It is of no use, and takes room where there may be none.
+        let _ = fs::remove_file(&draft);
+    }
+    written
+}
+
+fn write(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(contents)
 }
