@@ -20,6 +20,7 @@ mod full_disk;
 mod generators;
 mod interop;
 mod interop_faults;
+mod interop_restarts;
 mod measurements;
 mod observe;
 mod openapi;
