@@ -1,14 +1,19 @@
 //! Where secrets end up: those that specs refer to are nowhere but in the clients, and those that stand in specs are
-//! nowhere but in these, which states repeat. Two daemons with their logs at debug level, a real broker with a login,
-//! and every class that has clients.
+//! nowhere but in these, which states repeat and daemons keep for their owner alone. Two daemons that keep state and an
+//! audit log, with their logs at trace level, a real broker with a login, and every class that has clients.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::process::Command;
+use tokio::task::JoinSet;
 use trogdor::workloads::{ConnectionStressAction, HIDDEN, ShareRoundTripSpec};
 use trogdor_bin::http::{ClientOptions, CoordinatorClient};
 use trogdor_bin::results::Bundle;
@@ -18,7 +23,7 @@ use trogdor_core::{Spec, TaskId, TaskSpec, TaskState};
 use trogdor_lab::{Access, Kafka, Login, Operation, Resource};
 
 use crate::support::tasks::{configurable, connecting, consuming, producing, round_trip, sharing, sustained};
-use crate::support::{Daemon, TROGDOR, platform, topic, trogdor};
+use crate::support::{Daemon, TROGDOR, http, platform, topic, trogdor};
 
 /// What alice really logs in with; the specs refer to it by a key of a file.
 const PASSWORD: &str = "alice-secret";
@@ -77,13 +82,70 @@ fn files(folder: &Path) -> Vec<std::path::PathBuf> {
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
-/// A daemon that logs at debug level into a file.
+/// What an agent keeps of its workers, looked at until this is dropped: files come and go.
+struct Watch {
+    seen: Arc<Mutex<BTreeMap<String, (u32, String)>>>,
+    _looking: JoinSet<()>,
+}
+
+impl Watch {
+    fn start(folder: std::path::PathBuf) -> Watch {
+        let seen = Arc::<Mutex<BTreeMap<_, _>>>::default();
+        let (mut looking, found) = (JoinSet::new(), seen.clone());
+        looking.spawn(async move {
+            loop {
+                let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+                for path in entries.map(|entry| entry.path()) {
+                    let (Ok(data), Ok(text)) = (path.metadata(), std::fs::read_to_string(&path)) else {
+                        continue;
+                    };
+                    let mode = data.permissions().mode() & 0o777;
+                    found.lock().unwrap().insert(path.display().to_string(), (mode, text));
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        Watch { seen, _looking: looking }
+    }
+
+    /// What was there since the last time.
+    fn take(&self) -> Vec<(u32, String)> {
+        std::mem::take(&mut *self.seen.lock().unwrap()).into_values().collect()
+    }
+}
+
+/// What a daemon shows to whoever watches it.
+async fn shown(daemon: &Daemon, paths: &[&str]) -> String {
+    let mut all = String::new();
+    for path in paths {
+        let (code, body) = http(&daemon.target(), "GET", path, "").await;
+        assert_eq!(code, 200, "{path}");
+        all.push_str(&body);
+    }
+    all
+}
+
+/// The first states of the live page.
+async fn live(daemon: &Daemon) -> String {
+    let mut stream = TcpStream::connect(daemon.target()).await.unwrap();
+    stream.write_all(b"GET /coordinator/events HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut text = String::new();
+    while text.matches("data: ").count() < 2 {
+        let mut part = [0; 4096];
+        let len = stream.read(&mut part).await.unwrap();
+        assert!(len > 0, "{text}");
+        text.push_str(&String::from_utf8_lossy(&part[..len]));
+    }
+    text
+}
+
+/// A daemon that logs at trace level into a file.
 async fn daemon(kind: &str, config: &Path, log: &Path, more: &[&str]) -> Daemon {
     let log = log.display().to_string();
     let mut command = Command::new("sh");
     let script = r#"log=$1; shift; exec "$@" 2> "$log""#;
     command.args(["-c", script, "sh", &log, TROGDOR]).stdin(Stdio::null());
-    command.env("RUST_LOG", "debug").env("TROGDOR_TEST_SECRET", PLANTED[0]);
+    command.env("RUST_LOG", "trace").env("TROGDOR_TEST_SECRET", PLANTED[0]);
     let more = [&["--port", "0"], more].concat();
     Daemon::start_as(command, kind, config, "node0", &more).await
 }
@@ -116,11 +178,15 @@ async fn secrets_are_only_where_users_put_them() {
     let (keys, file) = (path("keys.properties").display().to_string(), path("file").display().to_string());
     std::fs::write(&keys, format!("alice: {PASSWORD}\n")).unwrap();
     std::fs::write(&file, format!("{}\n", PLANTED[1])).unwrap();
-    let state = path("state").display().to_string();
+    let [state, kept, audit] = ["state", "kept", "audit"].map(|name| path(name).display().to_string());
     let config = platform(folder.path(), &[("node0", Some(1), None)]);
-    let agent = daemon("agent", &config, &path("agent.log"), &["--state-dir", &state]).await;
+    let options = ["--state-dir", &state, "--audit-log", &audit];
+    let agent = daemon("agent", &config, &path("agent.log"), &options).await;
     let config = platform(folder.path(), &[("node0", Some(agent.port), None)]);
-    let coordinator = daemon("coordinator", &config, &path("coordinator.log"), &[]).await;
+    let options = ["--state-dir", &kept, "--audit-log", &audit, "--log-format", "json"];
+    let coordinator = daemon("coordinator", &config, &path("coordinator.log"), &options).await;
+    let workers = Watch::start(path("state").join("workers"));
+    let database = path("kept").join("coordinator.redb");
     let client = CoordinatorClient::new(&coordinator.target(), ClientOptions::default());
 
     // The topics first, so that the order in which tasks start does not matter.
@@ -147,6 +213,8 @@ async fn secrets_are_only_where_users_put_them() {
             client.create_task(CreateTaskRequest { id: id.clone(), spec }).await.unwrap();
             ids.push(id);
         }
+        // While they run, what they say is there, too.
+        let mut text = live(&coordinator).await;
         for id in &ids[first..] {
             let state = done(&client, id).await;
             assert_eq!(state.error(), None, "{id}: {:?}", state.spec().class());
@@ -160,6 +228,24 @@ async fn secrets_are_only_where_users_put_them() {
                 false => assert_eq!(seen(&spec), [""; 0], "the spec of {id}"),
             }
         }
+        let looks = ["/metrics", "/coordinator/overview", "/coordinator/nodes", "/", "/healthz", "/readyz"];
+        text.push_str(&shown(&coordinator, &looks).await);
+        text.push_str(&shown(&agent, &["/metrics", "/healthz", "/readyz"]).await);
+        assert!(text.contains(ids[first].as_str()), "{text}");
+        assert_eq!(seen(&text), [""; 0], "what is shown to whoever watches");
+        // What is kept has whole specs: references stay what they are, and the rest is for the owner alone.
+        let keeping = workers.take();
+        assert!(keeping.len() >= ids.len() - first, "{} of {}", keeping.len(), ids.len() - first);
+        let whole = if is_plain { vec![PLANTED[2], PASSWORD] } else { vec![] };
+        for text in keeping.iter().map(|(_, text)| text).chain([&read(&database)]) {
+            let found = seen(text);
+            assert!(found.iter().all(|secret| whole.contains(secret)), "{found:?}");
+        }
+        assert!(keeping.iter().all(|(mode, _)| *mode == 0o600), "what an agent keeps is its owner's");
+        let modes =
+            [database.parent().unwrap(), &database].map(|path| path.metadata().unwrap().permissions().mode());
+        assert_eq!(modes.map(|mode| mode & 0o777), [0o700, 0o600]);
+        assert_eq!(seen(&read(&database)).is_empty(), !is_plain, "specs are kept as they were sent");
     }
 
     let bundle = Bundle::gather(&client, &ids, &catalog, 0).await.unwrap();
@@ -169,12 +255,13 @@ async fn secrets_are_only_where_users_put_them() {
     let made = trogdor(&["report", &bundle.display().to_string(), "--out", &report]).await;
     assert!(made.status.success(), "{made:?}");
     for log in ["agent.log", "coordinator.log"] {
-        assert!(read(&path(log)).contains("DEBUG"), "{log} is at debug level");
+        assert!(read(&path(log)).contains("TRACE"), "{log} is at trace level");
     }
     let agents = read(&path("agent.log"));
     assert!(classes.iter().all(|class| agents.contains(class.as_str())), "{agents}");
     drop((agent, coordinator));
-    let ours = ["keys.properties", "file"].map(&path);
+    assert!(read(&path("coordinator.log")).starts_with('{') && read(&path("audit")).contains("createTask"));
+    let ours = [path("keys.properties"), path("file"), database];
     for file in files(folder.path()).iter().filter(|file| !ours.contains(file)) {
         let found: Vec<_> = seen(&read(file));
         assert_eq!(found, [""; 0], "{}", file.display());
