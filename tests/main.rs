@@ -18,6 +18,7 @@ mod faults_on_files;
 mod faults_on_kafka;
 mod full_disk;
 mod generators;
+mod hostile;
 mod interop;
 mod interop_faults;
 mod interop_restarts;

@@ -2,7 +2,7 @@
 //! is over, and each role; what is written down about it; and what users are told. Real processes; no
 //! broker.
 
-mod lab;
+pub mod lab;
 mod told;
 
 use serde_json::{Value, json};

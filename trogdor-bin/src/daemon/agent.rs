@@ -14,6 +14,7 @@ use trogdor_core::{Catalog, Extensions, NodeName, SystemClock};
 use trogdor_faults::{FaultPlatform, Tools, abilities, default_state_base};
 use trogdor_workloads::{AllowedCommands, CommandPolicy, SecretPolicy, SecretSources};
 
+use super::descriptors;
 use super::exec::{self, Report};
 use super::life::{End, live, serve};
 use super::listen::ListenArgs;
@@ -155,10 +156,12 @@ async fn start(args: AgentArgs, catalog: Catalog) -> Result<u8, String> {
     let (topology, node) = platform::read(&args.config, &node_name)?;
     let (commands, secrets) = (commands(&args)?, secrets(&args)?);
     let mut signals = Signals::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let limits = Limits::default().for_descriptors(descriptors::raise());
     let server = if args.exec.is_none() || args.listen.is_given() {
         let address = args.listen.address(&node, "trogdor.agent.port", node.agent_port())?;
         let (_, door) = args.listen.open(Side::Agent)?;
-        Some(Server::bind(address).await.map_err(|error| error.to_string())?.behind(door))
+        let server = Server::bind(address).await.map_err(|error| error.to_string())?;
+        Some(server.with_limits(limits).behind(door))
     } else {
         None
     };
@@ -182,7 +185,7 @@ async fn start(args: AgentArgs, catalog: Catalog) -> Result<u8, String> {
     if args.exec.is_none() {
         background.spawn(look_around(helper()?, handle.clone()));
     }
-    let routes = agent_routes(Arc::new(handle.clone()), catalog.clone(), Limits::default());
+    let routes = agent_routes(Arc::new(handle.clone()), catalog.clone(), limits);
     let routes = AgentObserver::new(handle.clone()).routes(routes);
 
     // With --json, standard output is for one object.

@@ -13,6 +13,7 @@ use trogdor_core::api::CoordinatorApi as _;
 use trogdor_core::coordinator::{Coordinator, CoordinatorConfig, DEFAULT_LEASE, Retention};
 use trogdor_core::{Catalog, NodeName, SystemClock};
 
+use super::descriptors;
 use super::life::{live, serve};
 use super::listen::ListenArgs;
 use super::signals::Signals;
@@ -83,7 +84,9 @@ async fn start(args: CoordinatorArgs, catalog: Catalog) -> Result<u8, String> {
     let address = args.listen.address(&node, "trogdor.coordinator.port", node.coordinator_port())?;
     let (tls, door) = args.listen.open(Side::Coordinator)?;
     // Before the engine: one that cannot listen must not talk to agents either.
-    let server = Server::bind(address).await.map_err(|error| error.to_string())?.behind(door);
+    let limits = Limits::default().for_descriptors(descriptors::raise());
+    let server = Server::bind(address).await.map_err(|error| error.to_string())?;
+    let server = server.with_limits(limits).behind(door);
     let clock = SystemClock::shared();
     let now_ms = clock.now().wall_ms;
     let config = CoordinatorConfig {
@@ -114,7 +117,7 @@ async fn start(args: CoordinatorArgs, catalog: Catalog) -> Result<u8, String> {
     let observer = CoordinatorObserver::new(handle.clone(), &catalog);
     let mut background = JoinSet::new();
     background.spawn(observer.clone().run());
-    let routes = coordinator_routes(Arc::new(handle.clone()), catalog, Limits::default());
+    let routes = coordinator_routes(Arc::new(handle.clone()), catalog, limits);
     let routes = observer.routes(routes);
 
     out::line(&format!("Listening on {}.", server.local_addr()));

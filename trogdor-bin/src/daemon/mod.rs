@@ -8,6 +8,7 @@
 
 mod agent;
 mod coordinator;
+mod descriptors;
 mod exec;
 #[cfg(test)]
 mod exec_tests;

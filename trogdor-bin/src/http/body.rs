@@ -1,5 +1,5 @@
-//! Request bodies: bounded in length and in time, whether they come with a length or in chunks, and
-//! read along a field table. warp's own body filters bound neither, and refuse chunks.
+//! Request bodies: bounded in length, in time, and all together in memory, whether they come with a length or in
+//! chunks, and read along a field table. warp's own body filters bound neither, and refuse chunks.
 
 use std::time::Duration;
 
@@ -14,10 +14,17 @@ use trogdor_core::json::{Kind, Object};
 use warp::Filter;
 
 use super::Limits;
+use super::budget::{Budget, FREE, Share, has_more_values};
 use super::errors::Refusal;
 
 /// From this length on a document is read away from the connections.
-const LONG: usize = 64 << 10;
+const LONG: usize = FREE;
+
+/// Most values in a body: what takes up to a hundred bytes each while it is read.
+const VALUES_MAX: usize = 1_000_000;
+
+/// What long bodies take in all while they arrive and are read.
+static MEMORY: Budget = Budget::of_kib(128 << 10);
 
 /// How many long documents are read at a time, since each takes a multiple of its length.
 static LONG_READERS: Semaphore = Semaphore::const_new(2);
@@ -26,7 +33,15 @@ static LONG_READERS: Semaphore = Semaphore::const_new(2);
 const LONGEST_TURN: Duration = Duration::from_secs(10);
 
 /// The body of a request, or why there is none to be had.
-pub(super) type Body = Result<Bytes, Refusal>;
+pub(super) type Body = Result<Received, Refusal>;
+
+/// A body that has come as a whole.
+#[derive(Debug)]
+pub(super) struct Received {
+    bytes: Bytes,
+    /// Held as long as the bytes.
+    share: Share,
+}
 
 /// Receives the body of a request; never rejects, so that no other route is tried without it.
 pub(super) fn body(
@@ -34,46 +49,61 @@ pub(super) fn body(
 ) -> impl Filter<Extract = (Body,), Error = warp::Rejection> + Clone + Send + Sync + 'static {
     let received = warp::header::headers_cloned().and(warp::body::stream());
     received.then(move |headers: HeaderMap, stream| async move {
-        let late = || {
-            let text = format!("the request body did not arrive within {} ms", limits.body_time.as_millis());
-            Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, text))
-        };
-        let body = receive(&headers, stream, limits.body_len);
-        tokio::time::timeout(limits.body_time, body).await.unwrap_or_else(|_| late())
+        let mut refusal = None;
+        let receiving = receive(&headers, stream, limits.body_len, &mut refusal);
+        let received = tokio::time::timeout(limits.body_time, receiving).await;
+        match (refusal, received) {
+            (Some(refusal), _) => Err(refusal),
+            (None, Ok(received)) => received,
+            (None, Err(_)) => {
+                let text =
+                    format!("the request body did not arrive within {} ms", limits.body_time.as_millis());
+                Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, text))
+            }
+        }
     })
 }
 
+/// Receives a body to its end. Once it is refused the rest is taken and dropped: a client that is still sending would
+/// not see the answer.
 async fn receive<B: Buf>(
     headers: &HeaderMap,
     stream: impl Stream<Item = Result<B, warp::Error>>,
     limit: usize,
+    refusal: &mut Option<Refusal>,
 ) -> Body {
     let mut stream = std::pin::pin!(stream);
-    let mut body = BytesMut::new();
-    let mut is_too_long = false;
+    let mut bytes = BytesMut::new();
+    let mut share = Share::default();
     while let Some(chunk) = stream.next().await {
         let mut chunk =
             chunk.map_err(|error| Refusal::invalid(format!("the request body is broken: {error}")))?;
         if chunk.has_remaining() && !is_json(headers) {
             return Err(Refusal::http(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
-        is_too_long |= body.len() + chunk.remaining() > limit;
-        while chunk.has_remaining() && !is_too_long {
+        if refusal.is_some() {
+            continue;
+        }
+        let len = bytes.len() + chunk.remaining();
+        if len > limit {
+            let text = format!("the request body is longer than {limit} bytes");
+            *refusal = Some(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text));
+        } else if !MEMORY.grow(&mut share, len) {
+            let text = "too many long requests are under way; try again later";
+            *refusal = Some(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text));
+        }
+        if refusal.is_some() {
+            (bytes, share) = (BytesMut::new(), Share::default());
+            continue;
+        }
+        while chunk.has_remaining() {
             let part = chunk.chunk();
-            body.extend_from_slice(part);
+            bytes.extend_from_slice(part);
             let len = part.len();
             chunk.advance(len);
         }
-        if is_too_long {
-            // The rest is taken and dropped: a client that is still sending would not see the answer.
-            body = BytesMut::new();
-        }
     }
-    if is_too_long {
-        let text = format!("the request body is longer than {limit} bytes");
-        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text));
-    }
-    Ok(body.freeze())
+    Ok(Received { bytes: bytes.freeze(), share })
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -88,12 +118,15 @@ pub(super) async fn read<T: DeserializeOwned + Send + 'static>(
     table: &'static Object,
     catalog: &Catalog,
 ) -> Result<Option<T>, Refusal> {
-    let body = body?;
+    let Received { bytes: body, share } = body?;
     if body.is_empty() {
         return Ok(None);
     }
     if body.len() < LONG {
         return Ok(catalog.read(&body, &Kind::Object(table))?);
+    }
+    if has_more_values(&body, VALUES_MAX) {
+        return Err(Refusal::invalid(format!("the request body has more than {VALUES_MAX} values")));
     }
     let catalog = catalog.clone();
     let Ok(turn) = tokio::time::timeout(LONGEST_TURN, LONG_READERS.acquire()).await else {
@@ -103,7 +136,7 @@ pub(super) async fn read<T: DeserializeOwned + Send + 'static>(
     let reading = tokio::task::spawn_blocking(move || {
         // The turn ends with the work, also if the client has gone away before. It is an error only
         // of a closed semaphore, which this one never is.
-        let _turn = turn;
+        let _held = (turn, share);
         catalog.read(&body, &Kind::Object(table))
     });
     match reading.await {

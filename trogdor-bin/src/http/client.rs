@@ -14,10 +14,12 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 use trogdor_core::Term;
 use trogdor_core::api::ApiError;
 use trogdor_core::json::{Kind, Object, read_lenient};
 
+use super::budget::has_more_values;
 use super::errors::from_answer;
 use super::{JAVA_AGENT, RUN_MS, TERM};
 use crate::tls::{Connector, Party, Role, TlsProblem, alert_sentence};
@@ -27,6 +29,15 @@ const OUR_NAME: HeaderValue = HeaderValue::from_static(concat!("trogdor/", env!(
 
 /// Longest answer.
 const ANSWER_LEN: usize = 64 << 20;
+
+/// From this length on an answer is read away from the connections.
+const LONG: usize = 64 << 10;
+
+/// Most values in an answer: what takes some hundred bytes each while it is read.
+const VALUES_MAX: usize = 4_000_000;
+
+/// How many long answers are read at a time.
+static LONG_READERS: Semaphore = Semaphore::const_new(2);
 
 /// How long an unused connection is kept: shorter than any daemon keeps it, so that requests rarely
 /// meet one that is being closed.
@@ -160,9 +171,33 @@ impl Http {
     }
 
     /// Makes a call, and reads the answer along its table: fields that we do not know are dropped.
-    pub(super) async fn ask<T: DeserializeOwned>(&self, call: Call, table: Kind) -> Result<T, ApiError> {
+    pub(super) async fn ask<T: DeserializeOwned + Send + 'static>(
+        &self,
+        call: Call,
+        table: Kind,
+    ) -> Result<T, ApiError> {
         let answer = self.send(call).await?;
-        let value = read_lenient(&answer, &table).map_err(|problems| self.unreadable(&problems))?;
+        if answer.len() < LONG {
+            return self.read(&answer, &table);
+        }
+        if has_more_values(&answer, VALUES_MAX) {
+            return Err(self.unreadable(&format!("it has more than {VALUES_MAX} values")));
+        }
+        // Some at a time, since each takes a multiple of its length; and away from everybody else's calls.
+        let Ok(turn) = LONG_READERS.acquire().await else {
+            return Err(self.unreadable(&"nobody reads long answers any more"));
+        };
+        let http = self.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            // The turn ends with the work, also if nobody waits for it any more.
+            let _turn = turn;
+            http.read(&answer, &table)
+        });
+        reading.await.unwrap_or_else(|error| Err(self.unreadable(&error)))
+    }
+
+    fn read<T: DeserializeOwned>(&self, answer: &[u8], table: &Kind) -> Result<T, ApiError> {
+        let value = read_lenient(answer, table).map_err(|problems| self.unreadable(&problems))?;
         serde_json::from_value(value).map_err(|error| self.unreadable(&error))
     }
 

@@ -5,7 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::StatusCode;
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 use trogdor_core::api::{ApiError, CoordinatorApi};
 use trogdor_core::measure::RecordingPart;
 use trogdor_core::messages::{
@@ -13,6 +15,7 @@ use trogdor_core::messages::{
     TasksResponse,
 };
 use trogdor_core::{Catalog, NodeName, Spec, TaskId, TaskState};
+use warp::reply::Response;
 use warp::{Filter, path};
 
 use super::answer::{NOTHING, Routes, answer, complete, query, task_id};
@@ -23,6 +26,12 @@ use super::operations::Daemon;
 use super::query::Query;
 use super::roles::{Caller, caller};
 use super::{LONGEST_POLL, Limits};
+
+/// How many listings of tasks are made at a time.
+static LISTINGS: Semaphore = Semaphore::const_new(2);
+
+/// How long a listing waits for its turn.
+const LONGEST_TURN: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
 struct Context {
@@ -65,7 +74,7 @@ pub fn coordinator_routes(api: Arc<dyn CoordinatorApi>, catalog: Catalog, limits
         .and(warp::get())
         .and(context.clone())
         .and(query())
-        .then(|context, query| async { answer(tasks(context, query).await) });
+        .then(|context, query| async { listing(context, query).await });
     let one = path!("coordinator" / "tasks" / String)
         .and(warp::get())
         .and(context.clone())
@@ -150,6 +159,19 @@ async fn may_end(context: &Context, caller: &Caller, id: &TaskId) -> Result<(), 
         Err(ApiError::NotFound(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Some at a time until they are texts, and these are made away from the connections: listings of many tasks are long.
+async fn listing(context: Context, query: Query) -> Response {
+    let Ok(_turn) = tokio::time::timeout(LONGEST_TURN, LISTINGS.acquire()).await else {
+        let text = "too many listings are being made; try again later, or ask for less";
+        return answer::<Empty>(Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text)));
+    };
+    let found = tasks(context, query).await;
+    tokio::task::spawn_blocking(move || answer(found)).await.unwrap_or_else(|error| {
+        let text = format!("the tasks cannot be told: {error}");
+        answer::<Empty>(Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, text)))
+    })
 }
 
 async fn tasks(context: Context, query: Query) -> Result<TasksResponse, Refusal> {

@@ -3,18 +3,17 @@
 //! the log.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
 use super::Limits;
 use super::door::{Door, Guest};
 use super::errors::Refusal;
+use super::places::Place;
 use super::stalled::Impatient;
 use crate::tls::{MaybeTls, Refused};
 
@@ -35,19 +34,15 @@ pub(super) async fn enter(
     address: SocketAddr,
     door: Door,
     limits: Limits,
-    handshakes: Arc<Semaphore>,
+    place: Place,
 ) -> Option<(Entered, Guest)> {
     // Without it an answer may wait for the client's acknowledgement; still an answer if it fails.
     let _ = stream.set_nodelay(true);
     if door.tls().is_none() {
-        let stream = MaybeTls::Plain(Impatient::new(stream, limits.stall_time));
+        let stream = MaybeTls::Plain(Impatient::new(stream, limits.stall_time, place));
         return Some((stream, door.guest(address, None)));
     }
-    let handshake = async {
-        // It fails only for a semaphore that was closed, which this one never is.
-        let _turn = handshakes.acquire().await.ok()?;
-        shake_hands(stream, address, &door, limits).await
-    };
+    let handshake = shake_hands(stream, address, &door, limits, place);
     tokio::time::timeout(limits.handshake_time, handshake).await.unwrap_or_else(|_| {
         debug!(peer = %address, "no TLS handshake in time");
         None
@@ -59,6 +54,7 @@ async fn shake_hands(
     address: SocketAddr,
     door: &Door,
     limits: Limits,
+    place: Place,
 ) -> Option<(Entered, Guest)> {
     let party = door.tls()?;
     let mut first = [0];
@@ -67,13 +63,13 @@ async fn shake_hands(
     }
     if first != [HANDSHAKE] {
         warn!(peer = %address, "refused a connection without TLS");
-        let mut stream = Impatient::new(stream, limits.stall_time);
+        let mut stream = Impatient::new(stream, limits.stall_time, place);
         // Whether it is heard or not, that was all.
         let _ = stream.write_all(only_tls().as_bytes()).await;
         linger(stream).await;
         return None;
     }
-    match party.accept(Impatient::new(stream, limits.stall_time)).await {
+    match party.accept(Impatient::new(stream, limits.stall_time, place)).await {
         Ok((stream, identity)) => Some((stream, door.guest(address, Some(identity)))),
         Err(Refused { reason, stream }) => {
             warn!(peer = %address, "refused a connection: {reason}");

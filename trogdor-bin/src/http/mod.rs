@@ -7,6 +7,7 @@ mod agent_routes;
 mod answer;
 mod audit;
 mod body;
+mod budget;
 mod client;
 #[cfg(test)]
 mod client_tests;
@@ -15,9 +16,11 @@ mod coordinator_routes;
 mod door;
 mod entrance;
 mod errors;
+mod leaving;
 mod openapi;
 mod operations;
 mod percent;
+mod places;
 mod query;
 mod roles;
 mod server;
@@ -63,17 +66,19 @@ pub struct Limits {
     /// How long a connection may sit without a complete request head, at its start and between two
     /// requests.
     pub idle_time: Duration,
-    /// How long a TLS handshake may take, its turn included.
+    /// How long a TLS handshake may take.
     pub handshake_time: Duration,
-    /// Most TLS handshakes at a time; further ones wait for their turn.
-    pub handshakes: usize,
-    /// How long a client may refuse to take any byte of its answer.
+    /// How long a client may take for the next [`STALL_LEN`] bytes of its answer, or for the rest of it.
     pub stall_time: Duration,
     /// How long answers that are under way may take once the server was told to stop.
     pub drain_time: Duration,
-    /// Most connections at a time; further ones wait in the system's queue.
+    /// Most connections at a time. For further ones those leave that have not sent a whole request, the oldest
+    /// first; if there are none, they wait in the system's queue.
     pub connections: usize,
 }
+
+/// How much of an answer a client has to take within [`Limits::stall_time`], bytes.
+pub const STALL_LEN: usize = 64 << 10;
 
 impl Default for Limits {
     fn default() -> Limits {
@@ -82,10 +87,18 @@ impl Default for Limits {
             body_time: Duration::from_secs(10),
             idle_time: Duration::from_secs(30),
             handshake_time: Duration::from_secs(10),
-            handshakes: 256,
             stall_time: Duration::from_secs(30),
             drain_time: Duration::from_secs(10),
-            connections: 512,
+            connections: 4096,
         }
+    }
+}
+
+impl Limits {
+    /// The same, with connections for no more than half of so many file descriptors: the other half is for files and
+    /// for connections of our own.
+    #[must_use]
+    pub fn for_descriptors(self, descriptors: usize) -> Limits {
+        Limits { connections: self.connections.min(descriptors / 2).max(1), ..self }
     }
 }

@@ -1,24 +1,23 @@
-//! The accept loop: connections with limits and time-outs that warp's own server does not have, and
-//! an end that is bounded in time. HTTP/1.1 only, spoken by hyper directly: a server that finds out
+//! The accept loop: connections with limits and time-outs that warp's own server does not have, places that
+//! the silent give up to newcomers, and an end that is bounded in time. HTTP/1.1 only, spoken by hyper directly: a server that finds out
 //! the version first waits without limit for a client that never says anything. Where there is TLS, its
-//! handshake comes first, bounded in time and number like everything else here.
+//! handshake comes first, bounded in time like everything else here.
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
-use hyper::{Method, Request};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 use trogdor_core::SystemClock;
@@ -26,8 +25,13 @@ use trogdor_core::messages::Empty;
 use warp::reply::Response;
 
 use super::answer::answer;
+use super::audit::cut;
+use super::budget::{Budget, Share};
 use super::door::{Door, Guest};
 use super::entrance::{Entered, enter};
+use super::errors::Refusal;
+use super::leaving::Leaving;
+use super::places::{Arriving, Place, Places};
 use super::{Limits, Routes};
 
 /// Longest head of a request.
@@ -35,6 +39,12 @@ const HEAD_LEN: usize = 64 << 10;
 
 /// The pause after an accept that failed, most often for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What long answers take in all until their clients have taken them.
+static MEMORY: Budget = Budget::of_kib(256 << 10);
+
+/// An answer on its way out.
+type Answer = hyper::Response<Leaving<<Response as IntoBody>::Body>>;
 
 /// Why a server cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -111,10 +121,11 @@ impl Server {
     /// under way get [`Limits::drain_time`] to be answered, and what is left is cut off.
     pub async fn serve(self, routes: Routes, stop: impl Future<Output = ()>) {
         let Server { listener, limits, door, .. } = self;
-        let handshakes = Arc::new(Semaphore::new(limits.handshakes));
+        let places = Places::new(limits.connections);
         let mut stop = pin!(stop);
         let (stopping, stopped) = watch::channel(false);
         let mut connections = JoinSet::new();
+        let mut newcomer = None;
         loop {
             let accepted = tokio::select! {
                 () = &mut stop => break,
@@ -122,17 +133,28 @@ impl Server {
                     log_panic(ended);
                     continue;
                 }
-                accepted = listener.accept(), if connections.len() < limits.connections => accepted,
+                () = places.room(), if newcomer.is_some() => None,
+                accepted = listener.accept(), if newcomer.is_none() => Some(accepted),
             };
             match accepted {
-                Ok((stream, peer)) => {
-                    let routes = routes.clone();
-                    let entering = enter(stream, peer, door.clone(), limits, handshakes.clone());
-                    connections.spawn(connection(entering, peer, routes, limits, stopped.clone()));
-                }
-                Err(error) => {
+                Some(Ok(accepted)) => newcomer = Some(accepted),
+                Some(Err(error)) => {
                     warn!(%error, "cannot accept a connection");
+                    places.make_room();
                     tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+                None => {
+                    let Some((stream, peer)) = newcomer.take() else { continue };
+                    let place = places.take();
+                    let entering = enter(stream, peer, door.clone(), limits, place.clone());
+                    connections.spawn(connection(
+                        entering,
+                        peer,
+                        routes.clone(),
+                        limits,
+                        place,
+                        stopped.clone(),
+                    ));
                 }
             }
         }
@@ -160,6 +182,21 @@ async fn connection(
     peer: SocketAddr,
     routes: Routes,
     limits: Limits,
+    place: Place,
+    stopped: watch::Receiver<bool>,
+) {
+    tokio::select! {
+        () = served(entering, peer, routes, limits, &place, stopped) => {}
+        () = place.given_up() => debug!(%peer, "a silent connection gave way to a new one"),
+    }
+}
+
+async fn served(
+    entering: impl Future<Output = Option<(Entered, Guest)>>,
+    peer: SocketAddr,
+    routes: Routes,
+    limits: Limits,
+    place: &Place,
     mut stopped: watch::Receiver<bool>,
 ) {
     let entered = tokio::select! {
@@ -169,7 +206,7 @@ async fn connection(
     };
     let Some((stream, guest)) = entered else { return };
     let routes = TowerToHyperService::new(warp::service(routes));
-    let service = service_fn(|request| answered(request, &guest, &routes, limits, peer));
+    let service = service_fn(|request| answered(request, &guest, &routes, limits, peer, place));
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.idle_time).max_buf_size(HEAD_LEN);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
@@ -194,16 +231,20 @@ async fn connection(
 /// secrets. Looking is logged at debug level, since pollers look every second; what changes something,
 /// and what fails, at info.
 async fn answered<S>(
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
     guest: &Guest,
     routes: &S,
     limits: Limits,
     peer: SocketAddr,
-) -> Result<Response, Infallible>
+    place: &Place,
+) -> Result<Answer, Infallible>
 where
-    S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
+    S: Service<Request<Arriving<Incoming>>, Response = Response, Error = Infallible>,
 {
-    let (method, uri) = (request.method().clone(), request.uri().clone());
+    place.asked().await;
+    let mut request = request.map(|body| Arriving::new(body, place.clone()));
+    // The whole of a huge one tells no more.
+    let (method, uri) = (request.method().clone(), cut(&request.uri().to_string()));
     let clock = SystemClock::shared();
     let visit = guest.visit(&mut request);
     let response = match visit.refusal() {
@@ -215,6 +256,7 @@ where
             answer::<Empty>(Err(refusal))
         }
     };
+    let (response, share) = within_memory(response);
     visit.answered(response.status());
     let (status, took_ms) = (response.status().as_u16(), clock.now().mono_ms);
     if method == Method::GET && response.status().is_success() {
@@ -222,5 +264,25 @@ where
     } else {
         info!(%peer, %method, %uri, status, took_ms, "request");
     }
-    Ok(response)
+    Ok(response.map(|body| Leaving::new(body, share, place.clone())))
+}
+
+/// The answer, if there is memory for it until it is taken.
+fn within_memory(response: Response) -> (Response, Share) {
+    let mut share = Share::default();
+    let len = response.body().size_hint().exact().unwrap_or(0);
+    if MEMORY.grow(&mut share, usize::try_from(len).unwrap_or(usize::MAX)) {
+        return (response, share);
+    }
+    let text = "too many long answers wait to be taken; try again later, or ask for less";
+    (answer::<Empty>(Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text))), share)
+}
+
+/// Tells the type of a response's body, for which warp has no public name.
+trait IntoBody {
+    type Body;
+}
+
+impl<B> IntoBody for hyper::Response<B> {
+    type Body = B;
 }

@@ -117,16 +117,34 @@ async fn slow_and_silent_connections_are_cut_off() {
 }
 
 #[tokio::test]
-async fn further_connections_wait_for_a_place() {
-    let daemon = Daemon::coordinator(Limits { connections: 1, ..Limits::default() }).await;
-    let first = TcpStream::connect(daemon.address).await.unwrap();
+async fn the_silent_give_way_to_newcomers_and_who_is_being_answered_stays() {
+    let daemon = Daemon::coordinator(Limits { connections: 2, ..Limits::default() }).await;
+    let request = b"GET /coordinator/status HTTP/1.1\r\nConnection: close\r\n\r\n";
+    let mut silent = TcpStream::connect(daemon.address).await.unwrap();
+    let _silent_too = TcpStream::connect(daemon.address).await.unwrap();
+    let mut clients = Vec::new();
     let mut second = TcpStream::connect(daemon.address).await.unwrap();
-    second.write_all(b"GET /coordinator/status HTTP/1.1\r\nConnection: close\r\n\r\n").await.unwrap();
+    second.write_all(request).await.unwrap();
     let mut answer = String::new();
-    assert!(timeout(Duration::from_millis(100), second.read_to_string(&mut answer)).await.is_err());
-    drop(first);
     timeout(SOON, second.read_to_string(&mut answer)).await.unwrap().unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    // It is closed or reset, whichever comes first.
+    let _ = timeout(SOON, silent.read_to_string(&mut String::new())).await.expect("it gave way");
+
+    let id = TaskId::from("foo");
+    daemon.cluster.coordinator().create_task(CreateTaskRequest { id, spec: no_op() }).await.unwrap();
+    let mut waiting = TcpStream::connect(daemon.address).await.unwrap();
+    let wait = b"GET /coordinator/tasks/foo/wait?timeoutMs=300 HTTP/1.1\r\nHost: x\r\n\r\n";
+    waiting.write_all(wait).await.unwrap();
+    // The first of these shows that the request has come, the others want its place.
+    for _ in 0..3 {
+        let client = CoordinatorClient::new(&daemon.address.to_string(), ClientOptions::once());
+        timeout(SOON, client.status()).await.expect("there is a place").unwrap();
+        clients.push(client);
+    }
+    let mut head = [0; 15];
+    timeout(SOON, waiting.read_exact(&mut head)).await.unwrap().unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200 OK");
 }
 
 #[tokio::test]
@@ -147,22 +165,19 @@ async fn handshakes_are_bounded_in_time() {
 }
 
 #[tokio::test]
-async fn handshakes_wait_for_their_turn_and_those_who_are_in_do_not() {
-    let limits = Limits { handshakes: 1, handshake_time: SOON * 2, ..Limits::default() };
+async fn handshakes_that_never_end_keep_nobody_out_and_hold_up_no_end() {
+    let limits = Limits { connections: 3, handshake_time: SOON * 2, ..Limits::default() };
     let (daemon, alice) = Daemon::secured_agent(limits).await;
     let target = format!("localhost:{}", daemon.address.port());
-    let client = |tls| AgentClient::over(&target, ClientOptions::once(), tls);
-    let inside = client(alice.clone());
-    inside.status().await.unwrap();
-    let mut stranger = TcpStream::connect(daemon.address).await.unwrap();
-    stranger.write_all(&[22, 3, 1, 2]).await.unwrap();
-    let outside = client(alice);
-    assert!(timeout(Duration::from_millis(300), outside.status()).await.is_err());
-    inside.status().await.unwrap();
-    drop(stranger);
-    timeout(SOON, outside.status()).await.expect("its turn comes").unwrap();
+    let mut strangers = Vec::new();
+    for _ in 0..10 {
+        let mut stranger = TcpStream::connect(daemon.address).await.unwrap();
+        stranger.write_all(&[22, 3, 1, 2]).await.unwrap();
+        strangers.push(stranger);
+    }
+    let client = AgentClient::over(&target, ClientOptions::once(), alice);
+    timeout(SOON, client.status()).await.expect("it is let in").unwrap();
     // Nobody waits for a handshake at the end.
-    let _stranger = TcpStream::connect(daemon.address).await.unwrap();
     daemon.stopped().await;
 }
 
