@@ -13,6 +13,12 @@ fn no_op() -> String {
         .to_string()
 }
 
+fn no_op_that_reruns() -> String {
+    let mut spec: Value = serde_json::from_str(&no_op()).unwrap();
+    spec["onAgentRestart"] = json!("rerun");
+    spec.to_string()
+}
+
 /// A topic that exists already: Java's producer loses records on one that was created a moment ago.
 async fn produce_bench(test: &str) -> String {
     let topic = topic(test);
@@ -280,6 +286,12 @@ async fn a_java_coordinator_drives_our_agent() {
     let state = wait(&target, "share-round").await;
     assert_eq!((&state["state"], &state["error"]), (&json!("DONE"), &Value::Null), "{state}");
     assert_eq!(state["status"]["totalReceived"], spec["maxMessages"], "{state}");
+    // A field of ours is refused with a sentence, and harms nothing.
+    let created =
+        trogdor(&["client", "createTask", "-t", &target, "-i", "again", "-s", &no_op_that_reruns()]).await;
+    assert!(!created.status.success() && stderr(&created).contains("onAgentRestart"), "{}", stderr(&created));
+    let state = wait(&target, "noop").await;
+    assert_eq!(state["state"], "DONE", "{state}");
     coordinator.stop().await.unwrap();
 }
 
@@ -295,6 +307,14 @@ async fn our_coordinator_drives_a_java_agent() {
     let nodes = trogdor(&["client", "nodes", "-t", &coordinator.target(), "--json"]).await;
     let nodes: Value = serde_json::from_str(&stdout(&nodes)).unwrap();
     assert_eq!(nodes["nodes"]["node0"]["kind"], "java", "{nodes}");
+    // Whether a worker is run again is the coordinator's affair: the agent never sees the field.
+    let again = no_op_that_reruns();
+    let created =
+        trogdor(&["client", "createTask", "-t", &coordinator.target(), "-i", "again", "-s", &again]).await;
+    assert!(created.status.success(), "{}", stderr(&created));
+    let state = wait(&coordinator.target(), "again").await;
+    assert_eq!((&state["state"], &state["error"]), (&json!("DONE"), &Value::Null), "{state}");
+    assert_eq!(state["spec"]["onAgentRestart"], "rerun", "{state}");
     agent.stop().await.unwrap();
 }
 

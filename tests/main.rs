@@ -28,6 +28,7 @@ mod openapi;
 mod process_faults;
 mod produce_bench;
 mod report;
+mod rerun;
 mod rest;
 mod results;
 mod round_trip;

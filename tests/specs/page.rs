@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use trogdor_core::COMMON_FIELDS;
 use trogdor_core::json::{Field, Kind, Object};
 
 use super::{expect_file, told};
@@ -46,6 +47,7 @@ fn every_number_has_a_unit_and_every_field_a_meaning() {
     for class in trogdor::catalog().unwrap().classes() {
         collect(class.fields, &mut fields, &mut Vec::new());
     }
+    fields.extend(COMMON_FIELDS.iter().map(|field| ("every task spec", field)));
     for (object, field) in fields {
         let is_number = matches!(
             field.kind,

@@ -3,8 +3,9 @@
 
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
-use trogdor_core::Catalog;
 use trogdor_core::json::{Family, Kind, NoClasses, Object, read};
+use trogdor_core::noop::NO_OP;
+use trogdor_core::{COMMON_FIELDS, Catalog};
 
 use super::{is_known, json_files, told};
 
@@ -108,6 +109,12 @@ fn schema_and_entrance_agree_on_every_field_and_form_of_value() {
             Value::Object(whole)
         });
     }
+    // And on those of every class, plug-ins too.
+    for (field, value) in
+        COMMON_FIELDS.iter().flat_map(|field| common_forms().into_iter().map(move |value| (field, value)))
+    {
+        judge.judge(&with(Some(("class", NO_OP)), field.name, value));
+    }
     let [accepted, refused] = judge.verdicts;
     assert!(accepted > 400 && refused > 1000, "{accepted} accepted, {refused} refused");
 }
@@ -121,6 +128,13 @@ fn forms() -> Vec<Value> {
         {}, {"1": null}, {" 1 ": []}, {"x": []}, {"1": "x"}, {"1": [1]}, {"1": {}}, {"x": 1}, {"x": {"y": 1}},
         {"type": "null"}, {"type": "uniform"}, {"type": "no such"}, {"type": 1}, [{"type": "null"}]]"#;
     serde_json::from_str(text).unwrap()
+}
+
+fn common_forms() -> Vec<Value> {
+    forms()
+        .into_iter()
+        .chain([json!("rerun"), json!(" interrupt "), json!("Rerun"), json!(["rerun"])])
+        .collect()
 }
 
 /// The property that says which object it is, and its value.

@@ -73,6 +73,14 @@ pub enum StartRule {
         /// How long it may run.
         run_ms: i64,
     },
+    /// The same, by this life of the agent only: another one refuses it. Of workers that may be run again, so that
+    /// a creation that was long under way cannot begin the one before beside them.
+    InLife {
+        /// How long it may run.
+        run_ms: i64,
+        /// When the agent started that is meant, ms since the epoch.
+        agent_start_ms: i64,
+    },
     /// At once, until the spec's end by the agent's own clock, but never longer than the spec's
     /// duration: a Java coordinator.
     UntilSpecEnd,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use crate::json::{self, ClassTables, Kind, Object, Problems};
-use crate::spec::{Spec, TaskSpec};
+use crate::json::{self, ClassTables, Field, Kind, Object, Problems};
+use crate::spec::{COMMON_FIELDS, Spec, TaskSpec};
 
 /// One task class: what a plug-in crate exports for each of its specs.
 #[derive(Debug, Clone, Copy)]
@@ -85,10 +85,11 @@ impl Catalog {
     /// # Errors
     /// What does not fit.
     pub fn open(&self, spec: &Spec) -> Result<(Spec, Arc<dyn TaskSpec>), Problems> {
-        let typed: Box<dyn TaskSpec> = serde_json::from_value(spec.json().clone())
+        let own = spec.without_common_fields();
+        let typed: Box<dyn TaskSpec> = serde_json::from_value(own.json().clone())
             .map_err(|error| Problems::one("", format!("task class {:?}: {error}", spec.class())))?;
         let normal = Spec::of(&*typed).map_err(|error| Problems::one("", error.to_string()))?;
-        Ok((normal, Arc::from(typed)))
+        Ok((normal.with_common_fields_of(spec)?, Arc::from(typed)))
     }
 
     /// Reads a message along its field table.
@@ -108,5 +109,9 @@ impl ClassTables for Catalog {
 
     fn class_names(&self) -> Vec<&'static str> {
         self.classes.keys().copied().collect()
+    }
+
+    fn common_fields(&self) -> &'static [Field] {
+        &COMMON_FIELDS
     }
 }

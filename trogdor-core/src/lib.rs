@@ -43,8 +43,8 @@ pub use clock::{Clock, Now, SystemClock, VirtualClock};
 pub use cluster::{Cluster, ClusterBuilder, ClusterError, TaskResult, recordings_of};
 pub use ids::{NodeName, TaskId, Term, WorkerId};
 pub use spec::{
-    Abilities, DURATION_MS, FixedNodes, MAX_DURATION_MS, Need, START_MS, Schedule, Spec, TaskController,
-    TaskSpec,
+    Abilities, COMMON_FIELDS, DURATION_MS, FixedNodes, MAX_DURATION_MS, Need, ON_AGENT_RESTART, START_MS,
+    Schedule, Spec, TaskController, TaskSpec,
 };
 pub use states::{TASK_STATE, TASK_STATES, TaskState, WORKER_STATE, WorkerState};
 pub use topology::{

@@ -177,6 +177,9 @@ pub struct WatchResponse {
     /// How much those of them recorded that did.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub recorded: BTreeMap<WorkerId, Cursor>,
+    /// The workers that were interrupted by the end of the life before.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub interrupted: BTreeSet<WorkerId>,
 }
 
 /// Ours: what the coordinator knows of its nodes.
@@ -221,6 +224,9 @@ pub struct TaskWorkersResponse {
     /// The worker of each node, as last seen.
     #[serde(default)]
     pub workers: BTreeMap<NodeName, WorkerState>,
+    /// How often the worker of a node was run again because its agent restarted; only those that were.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reruns: BTreeMap<NodeName, u32>,
 }
 
 const SPEC: Field = Field::new("spec", Kind::Spec, "", "what to do");

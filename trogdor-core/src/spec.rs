@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::ids::{NodeName, TaskId};
-use crate::json::{Field, Kind};
+use crate::json::{Field, Kind, Problems};
 use crate::topology::Topology;
 use crate::worker::Worker;
 
@@ -28,6 +28,19 @@ pub const DURATION_MS: Field = Field::new(
     "0",
     "how long the task may run; 0 expires before it starts",
 );
+
+/// The field `onAgentRestart`, for field tables.
+pub const ON_AGENT_RESTART: Field = Field::new(
+    "onAgentRestart",
+    Kind::Enum(&[INTERRUPT, RERUN]),
+    INTERRUPT,
+    "ours: what becomes of a worker whose agent restarted: it counts as interrupted, or is run again for the time that is left",
+);
+const INTERRUPT: &str = "interrupt";
+const RERUN: &str = "rerun";
+
+/// The fields that specs of every class may have, plug-ins too: the coordinator reads them, workers never see them.
+pub static COMMON_FIELDS: [Field; 1] = [ON_AGENT_RESTART];
 
 /// When a task runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,6 +188,45 @@ impl Spec {
     /// The end, milliseconds since the epoch; the largest number where the sum would not fit.
     pub fn end_ms(&self) -> i64 {
         self.start_ms().saturating_add(self.duration_ms())
+    }
+
+    /// Whether a worker whose agent restarted is to be run again.
+    pub fn reruns_on_agent_restart(&self) -> bool {
+        self.0[ON_AGENT_RESTART.name] == RERUN
+    }
+
+    /// The document without the [common fields](COMMON_FIELDS): what the class itself, and an agent, knows.
+    pub fn without_common_fields(&self) -> Spec {
+        let is_common = |name: &str| COMMON_FIELDS.iter().any(|field| field.name == name);
+        match &*self.0 {
+            Value::Object(map) if map.keys().any(|name| is_common(name)) => {
+                let own = map.iter().filter(|(name, _)| !is_common(name));
+                let own: serde_json::Map<_, _> =
+                    own.map(|(name, value)| (name.clone(), value.clone())).collect();
+                Spec::from(Value::Object(own))
+            }
+            _ => self.clone(),
+        }
+    }
+
+    /// The same document with the common fields of another, as far as they do not say what would hold without them.
+    ///
+    /// # Errors
+    /// One of them has a value that it cannot have.
+    pub(crate) fn with_common_fields_of(&self, other: &Spec) -> Result<Spec, Problems> {
+        match other.0.get(ON_AGENT_RESTART.name) {
+            None | Some(Value::Null) => Ok(self.clone()),
+            Some(value) if value == INTERRUPT => Ok(self.clone()),
+            Some(value) if value == RERUN => {
+                let mut json = Value::clone(&self.0);
+                json[ON_AGENT_RESTART.name] = Value::from(RERUN);
+                Ok(Spec::from(json))
+            }
+            Some(value) => {
+                let text = format!("found {value}, expected one of {INTERRUPT}, {RERUN}");
+                Err(Problems::one(ON_AGENT_RESTART.name, text))
+            }
+        }
     }
 
     /// The same document with another start.

@@ -74,6 +74,9 @@ impl AgentApi for AgentClient {
         let mut call = Call::new(Method::POST, "/agent/worker/create").with_body(to_body(&request));
         match start {
             StartRule::AtOnce { run_ms } => call.run_ms = Some(run_ms),
+            StartRule::InLife { run_ms, agent_start_ms } => {
+                (call.run_ms, call.life) = (Some(run_ms), Some(agent_start_ms));
+            }
             // There is no header for what only Java daemons ask for, by their name.
             StartRule::UntilSpecEnd => call.as_java = true,
             StartRule::AtSpecStart => {}

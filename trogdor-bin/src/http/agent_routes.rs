@@ -21,7 +21,7 @@ use super::openapi::described;
 use super::operations::Daemon;
 use super::query::Query;
 use super::roles::{Caller, caller};
-use super::{JAVA_AGENT, LONGEST_POLL, Limits, RUN_MS, TERM};
+use super::{JAVA_AGENT, LIFE, LONGEST_POLL, Limits, RUN_MS, TERM};
 
 #[derive(Clone)]
 struct Context {
@@ -127,14 +127,20 @@ async fn create_worker(
 /// Who asks tells when the worker begins: our coordinator says how long it may run, Java daemons
 /// are known by their name, and everybody else gets what the spec says.
 fn start_rule(headers: &HeaderMap) -> Result<StartRule, Refusal> {
-    if let Some(run_ms) = headers.get(RUN_MS) {
-        let run_ms = run_ms.to_str().ok().and_then(|text| text.trim().parse().ok());
-        let run_ms =
-            run_ms.ok_or_else(|| Refusal::invalid(format!("header {RUN_MS}: expected a whole number")))?;
-        return Ok(StartRule::AtOnce { run_ms });
+    if let Some(run_ms) = whole_number(headers, RUN_MS)? {
+        return Ok(match whole_number(headers, LIFE)? {
+            Some(agent_start_ms) => StartRule::InLife { run_ms, agent_start_ms },
+            None => StartRule::AtOnce { run_ms },
+        });
     }
     let is_java = headers.get(USER_AGENT).is_some_and(|name| name == JAVA_AGENT);
     Ok(if is_java { StartRule::UntilSpecEnd } else { StartRule::AtSpecStart })
+}
+
+fn whole_number(headers: &HeaderMap, name: &str) -> Result<Option<i64>, Refusal> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    let number = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    number.map(Some).ok_or_else(|| Refusal::invalid(format!("header {name}: expected a whole number")))
 }
 
 async fn stop_worker(context: Context, caller: Caller, body: Body) -> Result<Empty, Refusal> {

@@ -21,7 +21,7 @@ use trogdor_core::json::{Kind, Object, read_lenient};
 
 use super::budget::has_more_values;
 use super::errors::from_answer;
-use super::{JAVA_AGENT, RUN_MS, TERM};
+use super::{JAVA_AGENT, LIFE, RUN_MS, TERM};
 use crate::tls::{Connector, Party, Role, TlsProblem, alert_sentence};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -108,6 +108,7 @@ pub(super) struct Call {
     pub(super) wait: Duration,
     /// What the request says about the length of a worker's run.
     pub(super) run_ms: Option<i64>,
+    pub(super) life: Option<i64>,
     /// Whether the request is to be taken for one of a Java daemon.
     pub(super) as_java: bool,
 }
@@ -115,7 +116,7 @@ pub(super) struct Call {
 impl Call {
     pub(super) fn new(method: Method, path: impl Into<String>) -> Call {
         let wait = Duration::ZERO;
-        Call { method, path: path.into(), body: None, wait, run_ms: None, as_java: false }
+        Call { method, path: path.into(), body: None, wait, run_ms: None, life: None, as_java: false }
     }
 
     pub(super) fn get(path: impl Into<String>) -> Call {
@@ -258,6 +259,9 @@ impl Http {
             .header(ACCEPT, JSON);
         if let Some(run_ms) = call.run_ms {
             request = request.header(RUN_MS, run_ms);
+        }
+        if let Some(life) = call.life {
+            request = request.header(LIFE, life);
         }
         if let Some(Term(term)) = self.term {
             request = request.header(TERM, term);

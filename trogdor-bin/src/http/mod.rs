@@ -47,6 +47,10 @@ pub use server::{BindError, Server};
 /// [`StartRule::AtOnce`](trogdor_core::api::StartRule). Java daemons neither send nor read it.
 pub const RUN_MS: &str = "trogdor-run-ms";
 
+/// The start of the agent that alone may run such a worker, ms since the epoch; see
+/// [`StartRule::InLife`](trogdor_core::api::StartRule).
+pub const LIFE: &str = "trogdor-agent-start-ms";
+
 /// The request header that says in which term of a coordinator of ours a request is made.
 pub const TERM: &str = "trogdor-term";
 

@@ -175,6 +175,11 @@ impl CoordinatorObserver {
             "Workers that ended with an error",
             alone(total(seen.counts.workers_failed)),
         );
+        rows.counter(
+            "trogdor_coordinator_workers_rerun",
+            "Workers that were run again because their agent restarted",
+            alone(total(seen.counts.workers_rerun)),
+        );
         let agents = [("reachable", Some(true)), ("unreachable", Some(false)), ("unknown", None)];
         let agents = agents.map(|(name, wanted)| {
             (name, seen.nodes.values().filter(|(reachable, _)| *reachable == wanted).count())

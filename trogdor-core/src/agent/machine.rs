@@ -110,6 +110,8 @@ struct Entry {
     phase: Phase,
     status: Value,
     error: String,
+    /// Whether the end of the life before interrupted it.
+    is_interrupted: bool,
     recording: Recording,
     forget: bool,
     version: u64,
@@ -161,6 +163,7 @@ impl AgentMachine {
             return;
         }
         for FormerWorker { worker_id, task_id, spec, started_ms, end } in workers {
+            let is_interrupted = end.is_none();
             let end = end.unwrap_or_else(|| FormerEnd {
                 done_ms: now.wall_ms,
                 status: Value::Null,
@@ -174,6 +177,7 @@ impl AgentMachine {
                 phase: Phase::Done { done_ms: end.done_ms },
                 status: end.status,
                 error: end.error,
+                is_interrupted,
                 recording: Recording::default(),
                 forget: false,
                 version: 0,
@@ -275,9 +279,15 @@ impl AgentMachine {
             },
             version: self.version,
             present: self.workers.keys().copied().collect::<BTreeSet<_>>(),
+            interrupted: self.interrupted(),
             recorded: changed.clone().filter_map(|(id, entry)| Some((*id, entry.recorded()?))).collect(),
             changed: changed.map(|(id, entry)| (*id, entry.state())).collect(),
         }
+    }
+
+    fn interrupted(&self) -> BTreeSet<WorkerId> {
+        let interrupted = self.workers.iter().filter(|(_, entry)| entry.is_interrupted);
+        interrupted.map(|(id, _)| *id).collect()
     }
 
     /// What a worker recorded after what somebody has.
@@ -308,8 +318,11 @@ impl AgentMachine {
         if let Some(known) = self.workers.get(&worker_id) {
             return known.accepts_again(worker_id, &task_id, &spec);
         }
+        self.is_meant(start)?;
         // Our coordinators never use an id again; others may.
-        if matches!(start, StartRule::AtOnce { .. }) && self.removed.contains(&worker_id) {
+        if matches!(start, StartRule::AtOnce { .. } | StartRule::InLife { .. })
+            && self.removed.contains(&worker_id)
+        {
             return Err(ApiError::Conflict(format!(
                 "worker {worker_id} was removed before its creation came"
             )));
@@ -325,6 +338,7 @@ impl AgentMachine {
             phase: phase.unwrap_or(Phase::Done { done_ms: now.wall_ms }),
             status: Value::Null,
             error: if expired { "worker expired".to_owned() } else { String::new() },
+            is_interrupted: false,
             recording: Recording::default(),
             forget: false,
             version: 0,
@@ -332,6 +346,24 @@ impl AgentMachine {
         self.workers.insert(worker_id, entry);
         self.touch(worker_id);
         Ok(())
+    }
+
+    /// A creation that was sent to another life is refused. That is no fault of the worker's: its coordinator will see
+    /// which life answers.
+    fn is_meant(&self, start: StartRule) -> Result<(), ApiError> {
+        #[cfg(test)]
+        if crate::simulation::is_planted(crate::simulation::Planted::TakesWhatIsLate) {
+            return Ok(());
+        }
+        match start {
+            StartRule::InLife { agent_start_ms, .. } if agent_start_ms != self.start_ms => {
+                Err(ApiError::Failed(format!(
+                    "the worker was sent to the agent that started at {agent_start_ms} ms; this one started at {} ms",
+                    self.start_ms
+                )))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn stop(&mut self, now: Now, worker: WorkerId, reason: StopReason, effects: &mut Vec<Effect>) {
@@ -478,7 +510,7 @@ impl AgentMachine {
 fn first_phase(now: Now, spec: &Spec, start: StartRule) -> Option<Phase> {
     let left_ms = spec.end_ms().saturating_sub(now.wall_ms).min(spec.duration_ms());
     let (wait_ms, run_ms) = match start {
-        StartRule::AtOnce { run_ms } => (0, run_ms),
+        StartRule::AtOnce { run_ms } | StartRule::InLife { run_ms, .. } => (0, run_ms),
         StartRule::UntilSpecEnd => (0, left_ms),
         StartRule::AtSpecStart => (spec.start_ms().saturating_sub(now.wall_ms).max(0), left_ms),
     };

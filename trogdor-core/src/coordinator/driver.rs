@@ -333,6 +333,9 @@ impl Driver {
             // Nothing is stored.
             Effect::Persist { key } => self.tell_end(&key),
             Effect::WorkerFailed { id, node, error } => warn!(task = ?id, %node, error, "worker failed"),
+            Effect::WorkerRerun { id, node, worker, left_ms } => {
+                warn!(task = ?id, %node, %worker, left_ms, "the agent restarted; the task is run again on it for the time that is left");
+            }
             Effect::Foreign { node, worker } => {
                 warn!(%node, %worker, "an agent runs a worker that is not ours; it is left alone");
             }
@@ -352,8 +355,12 @@ impl Driver {
         let api = agent.api.clone();
         let call = async move {
             let (command, answer) = match request {
-                AgentRequest::Create { request, run_ms } => {
-                    let call = api.create_worker(request, StartRule::AtOnce { run_ms });
+                AgentRequest::Create { request, run_ms, life } => {
+                    let start = match life {
+                        Some(agent_start_ms) => StartRule::InLife { run_ms, agent_start_ms },
+                        None => StartRule::AtOnce { run_ms },
+                    };
+                    let call = api.create_worker(request, start);
                     (Command::Create, within(ANSWER_LIMIT, call).await)
                 }
                 AgentRequest::Stop => (Command::Stop, within(ANSWER_LIMIT, api.stop_worker(worker)).await),

@@ -80,6 +80,7 @@ fn has_to_wait(effect: &Effect) -> bool {
         Effect::Persist { .. }
         | Effect::Beat { .. }
         | Effect::WorkerFailed { .. }
+        | Effect::WorkerRerun { .. }
         | Effect::Foreign { .. } => false,
     }
 }

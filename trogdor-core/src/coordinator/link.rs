@@ -131,6 +131,7 @@ impl Link {
             present: status.workers.keys().copied().collect(),
             changed: changed.map(|(id, state)| (*id, state.clone())).collect(),
             recorded: BTreeMap::new(),
+            interrupted: BTreeSet::new(),
         };
         known.workers = status.workers;
         Ok(seen)

@@ -76,7 +76,12 @@ pub(crate) enum Command {
 /// A command with all that the agent needs for it.
 #[derive(Debug)]
 pub(crate) enum AgentRequest {
-    Create { request: CreateWorkerRequest, run_ms: i64 },
+    /// For one life of the agent only, if one is given.
+    Create {
+        request: CreateWorkerRequest,
+        run_ms: i64,
+        life: Option<i64>,
+    },
     Stop,
     Destroy,
 }
@@ -95,6 +100,8 @@ pub(crate) enum Effect {
     Persist { key: Key },
     /// A worker ended with an error; only the first error of a task is kept in its state.
     WorkerFailed { id: TaskId, node: NodeName, error: String },
+    /// An agent restarted, and a worker takes the place of the one that this interrupted.
+    WorkerRerun { id: TaskId, node: NodeName, worker: WorkerId, left_ms: i64 },
     /// An agent runs a worker that is not ours; it is left alone.
     Foreign { node: NodeName, worker: WorkerId },
     /// Let all agents exit.
@@ -316,11 +323,12 @@ impl CoordinatorMachine {
         task.started_ms = now.wall_ms;
         task.end_at = now.mono_ms.saturating_add(task.effective.duration_ms().max(0) as u64);
         effects.push(Effect::Persist { key: Key::Counter });
+        let spec = task.effective.without_common_fields();
         for node in targets {
             let worker = WorkerId(self.next_worker);
             self.next_worker += 1;
             task.workers.insert(node.clone(), worker);
-            let entry = WorkerEntry::new(id.clone(), node, task.effective.clone(), task.end_at, now);
+            let entry = WorkerEntry::new(id.clone(), node, spec.clone(), task.end_at, now);
             if let Some(node) = self.nodes.get_mut(&entry.node) {
                 node.live.insert(worker);
             }
@@ -461,6 +469,9 @@ impl CoordinatorMachine {
     /// Brings one worker a step further, and its task with it.
     pub(super) fn reconcile(&mut self, now: Now, worker: WorkerId, effects: &mut Vec<Effect>) {
         self.send_next(worker, now, effects);
+        if self.rerun(now, worker, effects) {
+            return;
+        }
         let Some(entry) = self.workers.get_mut(&worker) else { return };
         if entry.orphaned || !entry.state.is_done() || entry.counted {
             return;
@@ -500,7 +511,7 @@ impl CoordinatorMachine {
     }
 
     /// Sends the next command for a worker, if there is one.
-    fn send_next(&mut self, worker: WorkerId, now: Now, effects: &mut Vec<Effect>) {
+    pub(super) fn send_next(&mut self, worker: WorkerId, now: Now, effects: &mut Vec<Effect>) {
         let Some(entry) = self.workers.get_mut(&worker) else { return };
         let life = self.nodes.get(&entry.node).and_then(|node| node.life);
         entry.settle(now, life);
@@ -518,6 +529,8 @@ impl CoordinatorMachine {
                 effects.push(Effect::Persist { key: Key::Task(entry.task.clone()) });
             }
         }
+        let may_rerun =
+            self.tasks.get(&entry.task).is_some_and(|task| task.original.reruns_on_agent_restart());
         let request = match command {
             Command::Create => AgentRequest::Create {
                 request: CreateWorkerRequest {
@@ -526,6 +539,7 @@ impl CoordinatorMachine {
                     spec: entry.state.spec().clone(),
                 },
                 run_ms: entry.left_ms(now),
+                life: entry.sent_to.filter(|_| may_rerun),
             },
             Command::Stop => AgentRequest::Stop,
             Command::Destroy => AgentRequest::Destroy,

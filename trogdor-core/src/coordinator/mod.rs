@@ -9,6 +9,9 @@ pub(crate) mod journal;
 mod link;
 pub(crate) mod machine;
 mod recordings;
+mod rerun;
+#[cfg(test)]
+mod rerun_tests;
 #[cfg(test)]
 mod restart_tests;
 mod retention;

@@ -14,11 +14,11 @@ use crate::topology::{Node, Topology};
 
 const LEASE_MS: u64 = 30_000;
 
-fn away(node: &str) -> Event {
+pub(super) fn away(node: &str) -> Event {
     Event::AgentUnreachable { node: NodeName::from(node), error: "connection refused".to_owned() }
 }
 
-fn error(machine: &CoordinatorMachine, id: &str) -> String {
+pub(super) fn error(machine: &CoordinatorMachine, id: &str) -> String {
     let (name, error, _) = short(machine, id);
     format!("{name}: {error}")
 }
@@ -36,7 +36,7 @@ fn controller(_spec: &Spec) -> Result<Box<dyn TaskController>, String> {
 }
 
 /// A coordinator that was killed at a moment and started again at another, by a clock that began anew.
-fn restarted(machine: &CoordinatorMachine, killed_at: u64, after_ms: i64) -> CoordinatorMachine {
+pub(super) fn restarted(machine: &CoordinatorMachine, killed_at: u64, after_ms: i64) -> CoordinatorMachine {
     let records = stored(machine, killed_at);
     let now = crate::clock::Now { wall_ms: WALL_AT_0 + killed_at as i64 + after_ms, mono_ms: 0 };
     let topology = Topology::new(["node0", "node1"].map(|name| Node::local(name, 8888)));

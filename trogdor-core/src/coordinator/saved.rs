@@ -88,6 +88,12 @@ struct SavedWorker {
     id: WorkerId,
     sent_to: Option<i64>,
     end: Option<SavedEnd>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    reruns: u32,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 #[derive(Serialize, Deserialize)]
@@ -129,6 +135,7 @@ impl CoordinatorMachine {
                 id: *id,
                 sent_to: entry.and_then(|entry| entry.sent_to),
                 end: entry.and_then(|entry| SavedEnd::of(&entry.state)),
+                reruns: entry.map_or(0, |entry| entry.reruns),
             }
         };
         SavedTask {
@@ -208,14 +215,15 @@ impl CoordinatorMachine {
             SavedPhase::Done { done_ms } => Phase::Done { done_ms },
         };
         let end_at = now.mono_at(saved.end_ms);
+        let spec = effective.without_common_fields();
         let mut workers = BTreeMap::new();
         for (node, saved) in saved.workers {
-            let mut entry = WorkerEntry::new(id.clone(), node.clone(), effective.clone(), end_at, now);
-            entry.sent_to = saved.sent_to;
+            let mut entry = WorkerEntry::new(id.clone(), node.clone(), spec.clone(), end_at, now);
+            (entry.sent_to, entry.reruns) = (saved.sent_to, saved.reruns);
             entry.should_run = saved.end.is_none() && matches!(phase, Phase::Running);
             // What was never sent is not there; of all else the agent will tell.
             if let Some(end) = saved.end {
-                entry.state = end.into_state(id.clone(), effective.clone());
+                entry.state = end.into_state(id.clone(), spec.clone());
                 entry.counted = true;
             } else if saved.sent_to.is_some() {
                 entry.presence = Presence::Unsure;

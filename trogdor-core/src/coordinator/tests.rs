@@ -101,6 +101,7 @@ pub(super) fn report_of_life(life: i64, node: &str, asked_at: u64, workers: &[(i
         present: changed.keys().copied().collect::<BTreeSet<_>>(),
         changed,
         recorded: BTreeMap::new(),
+        interrupted: BTreeSet::new(),
     };
     let report = AgentReport { seen, ours: true, recordings: Vec::new(), clock: None, asked_at };
     Event::AgentReported { node: NodeName::from(node), report: Box::new(report) }
@@ -112,12 +113,20 @@ pub(super) fn step(machine: &mut CoordinatorMachine, mono_ms: u64, event: Event)
         Effect::Reply { answer: Ok(()), .. } | Effect::Persist { .. } => None,
         Effect::Reply { answer: Err(error), .. } => Some(format!("refuse: {error}")),
         Effect::Send { node, worker, request } => Some(match request {
-            AgentRequest::Create { run_ms, .. } => format!("{node}: create {worker} for {run_ms}"),
+            AgentRequest::Create { run_ms, life: None, .. } => {
+                format!("{node}: create {worker} for {run_ms}")
+            }
+            AgentRequest::Create { run_ms, life: Some(life), .. } => {
+                format!("{node}: create {worker} for {run_ms} in life {life}")
+            }
             AgentRequest::Stop => format!("{node}: stop {worker}"),
             AgentRequest::Destroy => format!("{node}: destroy {worker}"),
         }),
         Effect::Beat { node } => Some(format!("{node}: beat")),
         Effect::WorkerFailed { node, error, .. } => Some(format!("{node} failed: {error}")),
+        Effect::WorkerRerun { node, worker, left_ms, .. } => {
+            Some(format!("{node} rerun: {worker} for {left_ms}"))
+        }
         Effect::Foreign { node, worker } => Some(format!("{node}: foreign {worker}")),
         Effect::StopAgents => Some("stop agents".to_owned()),
         Effect::Exit => Some("exit".to_owned()),

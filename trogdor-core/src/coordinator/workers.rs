@@ -55,6 +55,10 @@ pub(crate) struct WorkerEntry {
     stop_sent: bool,
     /// When its time is over, on the monotonic clock.
     end_at: u64,
+    /// Whether it ended because its agent restarted while it was wanted.
+    pub is_interrupted: bool,
+    /// How many workers before it on its node were interrupted, so that it was run.
+    pub reruns: u32,
 }
 
 impl WorkerEntry {
@@ -77,6 +81,8 @@ impl WorkerEntry {
             blocked: false,
             stop_sent: false,
             end_at,
+            is_interrupted: false,
+            reruns: 0,
         }
     }
 
@@ -137,7 +143,9 @@ impl WorkerEntry {
                 }
                 false => format!("the agent on node {node:?} restarted while the worker {doing}"),
             };
+            let is_interrupted = self.should_run && life.is_some() && life != self.sent_to;
             self.end(now, format!("{cause}; its outcome is unknown"));
+            self.is_interrupted = is_interrupted;
         } else if !self.should_run && self.is_astray {
             let node = &self.node;
             self.end(now, format!(
@@ -211,9 +219,14 @@ impl CoordinatorMachine {
             entry.presence = Presence::Absent;
         }
         let Some(state) = report.seen.changed.get(&worker) else { return };
+        #[cfg(test)]
+        if is_planted(Planted::RerunsWhatEnded) {
+            entry.is_interrupted = report.seen.interrupted.contains(&worker);
+        }
         if !entry.state.is_done() {
             // The agent sends the spec back; one copy of it is enough.
             entry.state = state.clone().sharing(entry.state.spec());
+            entry.is_interrupted |= entry.should_run && report.seen.interrupted.contains(&worker);
             if matches!(state, WorkerState::Stopping { .. } | WorkerState::Done { .. }) {
                 entry.should_run = false;
             }

@@ -20,6 +20,10 @@ pub trait ClassTables {
     fn class_table(&self, class: &str) -> Option<&'static Object>;
     /// All known class names, for messages.
     fn class_names(&self) -> Vec<&'static str>;
+    /// The fields that specs of all classes may have beside their own.
+    fn common_fields(&self) -> &'static [Field] {
+        &[]
+    }
 }
 
 /// Knows no class.
@@ -172,7 +176,7 @@ impl Reader<'_> {
             Kind::List(element) => self.list(node, element, path),
             Kind::Map(value) => self.map(node, value, path, false),
             Kind::IntMap(value) => self.map(node, value, path, true),
-            Kind::Object(object) => self.object(node, object, path, None),
+            Kind::Object(object) => self.object(node, object, &[], path, None),
             Kind::Family(family) => self.family(node, family, path),
             Kind::Spec => self.spec(node, path),
             Kind::Any => Some(verbatim(node)),
@@ -310,11 +314,12 @@ impl Reader<'_> {
         Some(Value::Object(map))
     }
 
-    /// Walks the fields of an object; `tag` has been looked at already.
+    /// Walks the fields of an object, those of its table and then the `more`; `tag` has been looked at already.
     fn object(
         &mut self,
         node: &Node<'_>,
         table: &'static Object,
+        more: &'static [Field],
         path: &str,
         tag: Option<(&str, &str)>,
     ) -> Option<Value> {
@@ -325,8 +330,9 @@ impl Reader<'_> {
         for property in &object.properties {
             let name = property.name.as_str();
             let is_tag = tag.is_some_and(|(tag, _)| tag == name);
-            if self.strict && !table.open && !is_tag && table.field(name).is_none() {
-                let text = unknown_field(name, table);
+            let is_known = table.field(name).is_some() || more.iter().any(|field| field.name == name);
+            if self.strict && !table.open && !is_tag && !is_known {
+                let text = unknown_field(name, table, more);
                 self.report(&property.value, &join(path, name), ProblemKind::Field, text);
             }
         }
@@ -334,7 +340,9 @@ impl Reader<'_> {
         if let Some((tag, value)) = tag {
             map.insert(tag.to_owned(), Value::from(value));
         }
-        for field in table.fields {
+        // What a class says of a field itself goes first.
+        let more = more.iter().filter(|field| table.field(field.name).is_none());
+        for field in table.fields.iter().chain(more) {
             if let Some((name, node)) = given(object, field) {
                 let value = self.convert(node, &field.kind, &join(path, name));
                 map.extend(value.map(|value| (field.name.to_owned(), value)));
@@ -359,7 +367,7 @@ impl Reader<'_> {
     fn family(&mut self, node: &Node<'_>, family: &'static Family, path: &str) -> Option<Value> {
         let tag = self.tag(node, family.tag, family.name, path)?;
         match family.members.iter().find(|(name, _)| *name == tag) {
-            Some((name, table)) => self.object(node, table, path, Some((family.tag, name))),
+            Some((name, table)) => self.object(node, table, &[], path, Some((family.tag, name))),
             None => {
                 let names: Vec<_> = family.members.iter().map(|(name, _)| *name).collect();
                 self.unknown_type(node, family.tag, &tag, family.name, &names, path)
@@ -373,7 +381,9 @@ impl Reader<'_> {
             return Some(verbatim(node));
         }
         match self.classes.class_table(&class) {
-            Some(table) => self.object(node, table, path, Some(("class", &class))),
+            Some(table) => {
+                self.object(node, table, self.classes.common_fields(), path, Some(("class", &class)))
+            }
             None => {
                 let names = self.classes.class_names();
                 self.unknown_type(node, "class", &class, "task class", &names, path)
@@ -432,8 +442,8 @@ fn member<'n, 'a>(node: &'n Node<'a>, name: &str) -> Option<&'n Node<'a>> {
     object.properties.iter().rev().find(|p| p.name.as_str() == name).map(|p| &p.value)
 }
 
-fn unknown_field(name: &str, table: &Object) -> String {
-    let names: Vec<_> = table.fields.iter().map(|field| field.name).collect();
+fn unknown_field(name: &str, table: &Object, more: &[Field]) -> String {
+    let names: Vec<_> = table.fields.iter().chain(more).map(|field| field.name).collect();
     let near = near_names(name, &names);
     match (near.is_empty(), names.is_empty()) {
         (false, _) => format!("unknown field {name:?} of {} (near: {})", table.name, near.join(", ")),

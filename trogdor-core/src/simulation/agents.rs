@@ -90,6 +90,11 @@ impl World {
         self.agents[place].asked.clear();
         for (worker, _) in std::mem::take(&mut self.agents[place].running) {
             self.truth.ends(worker, false, self.now_ms);
+            self.truth.is_interrupted(worker);
+        }
+        if self.is_diskless {
+            (self.agents[place].disk, self.agents[place].disk_term) = (BTreeMap::new(), None);
+            self.truth.terms.remove(&place);
         }
     }
 
@@ -154,9 +159,13 @@ impl World {
                 let seen = Box::new(machine.changes(since));
                 return self.answer(process.place, from, question, Answer::Seen(seen));
             }
-            Request::Create { request, run_ms } => {
+            Request::Create { request, run_ms, life } => {
                 agent.may_run.insert(request.worker_id, run_ms.max(0) as u64);
-                self.create_event(process.place, request, run_ms)
+                let start = match life {
+                    Some(agent_start_ms) => StartRule::InLife { run_ms, agent_start_ms },
+                    None => StartRule::AtOnce { run_ms },
+                };
+                self.create_event(process.place, request, start)
             }
             Request::Stop(worker) => Event::Stop { token: self.next_token(process.place), worker },
             Request::Destroy(worker) => Event::Destroy { token: self.next_token(process.place), worker },
@@ -171,9 +180,9 @@ impl World {
         self.agents[place].next_token
     }
 
-    fn create_event(&mut self, place: usize, request: CreateWorkerRequest, run_ms: i64) -> Event {
+    fn create_event(&mut self, place: usize, request: CreateWorkerRequest, start: StartRule) -> Event {
         let typed = Arc::new(NoOpTaskSpec { start_ms: 0, duration_ms: 0 });
-        Event::Create { token: self.next_token(place), request, typed, start: StartRule::AtOnce { run_ms } }
+        Event::Create { token: self.next_token(place), request, typed, start }
     }
 
     fn answer(&mut self, place: usize, to: Process, question: u64, answer: Answer) {
@@ -286,7 +295,8 @@ impl World {
         let spec = Spec::from(json!({"class": NO_OP, "startMs": 0, "durationMs": RUN_MS}));
         let task_id = TaskId::from("foreign");
         self.agents[place].may_run.insert(worker_id, RUN_MS as u64);
-        let event = self.create_event(place, CreateWorkerRequest { worker_id, task_id, spec }, RUN_MS);
+        let start = StartRule::AtOnce { run_ms: RUN_MS };
+        let event = self.create_event(place, CreateWorkerRequest { worker_id, task_id, spec }, start);
         self.agent_step(place, event);
     }
 }

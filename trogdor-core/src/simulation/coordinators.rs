@@ -1,6 +1,6 @@
 //! Coordinators with the real machine and journal; their driver, links and disk are played.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::RngExt as _;
 use serde_json::json;
@@ -16,7 +16,8 @@ use crate::coordinator::saved::{Key, SavedRecord};
 use crate::ids::{NodeName, Term, WorkerId};
 use crate::messages::{TasksRequest, WatchResponse};
 use crate::noop::NO_OP;
-use crate::spec::{FixedNodes, Spec, TaskController};
+use crate::spec::{FixedNodes, ON_AGENT_RESTART, Spec, TaskController};
+use crate::states::TaskState;
 use crate::topology::{Node, Topology};
 
 const LEASE_MS: u64 = 3_000;
@@ -57,8 +58,12 @@ fn node(place: usize) -> NodeName {
     NodeName::from(format!("agent{place}"))
 }
 
-fn spec(nodes: &[usize], start_ms: i64, duration_ms: i64) -> Spec {
-    Spec::from(json!({"class": NO_OP, "startMs": start_ms, "durationMs": duration_ms, "nodes": nodes}))
+fn spec(nodes: &[usize], start_ms: i64, duration_ms: i64, reruns: bool) -> Spec {
+    let mut spec = json!({"class": NO_OP, "startMs": start_ms, "durationMs": duration_ms, "nodes": nodes});
+    if reruns {
+        spec[ON_AGENT_RESTART.name] = json!("rerun");
+    }
+    Spec::from(spec)
 }
 
 fn controller(spec: &Spec) -> Result<Box<dyn TaskController>, String> {
@@ -194,7 +199,7 @@ impl World {
         let token = coordinator.next_token;
         coordinator.wishes.insert(token, wish.clone());
         let event = match wish {
-            Wish::Create { id, nodes, duration_ms, wait_ms } => {
+            Wish::Create { id, nodes, duration_ms, wait_ms, reruns } => {
                 if coordinator.trouble_until.is_some()
                     && coordinator.machine.as_ref().is_some_and(|it| it.task(&id).is_err())
                 {
@@ -206,7 +211,7 @@ impl World {
                 } else {
                     0
                 };
-                let spec = spec(&nodes, start_ms, duration_ms);
+                let spec = spec(&nodes, start_ms, duration_ms, reruns);
                 Event::CreateTask { token, id, controller: controller(&spec), spec }
             }
             Wish::Stop(id) => Event::StopTask { token, id },
@@ -240,7 +245,18 @@ impl World {
         let now = self.clocks(coordinator.started_ms, coordinator.skew_ms);
         let coordinator = &mut self.coordinators[place];
         let Some(machine) = coordinator.machine.as_mut() else { return };
-        let effects = coordinator.journal.take(machine.step(now, event));
+        let running: BTreeSet<_> = machine
+            .tasks(&TasksRequest::default())
+            .tasks
+            .into_iter()
+            .filter(|(_, state)| matches!(state, TaskState::Running { .. }))
+            .map(|(id, _)| id)
+            .collect();
+        let effects = machine.step(now, event);
+        for effect in &effects {
+            self.truth.commands(effect, &running);
+        }
+        let effects = coordinator.journal.take(effects);
         self.perform(place, effects);
         self.commit_next(place);
         let coordinator = &self.coordinators[place];
@@ -270,8 +286,8 @@ impl World {
             AgentRequest::Create { .. } if self.coordinators[place].machine.as_ref().is_none_or(is_gone) => {
                 return;
             }
-            AgentRequest::Create { request, run_ms } => {
-                (Command::Create, Request::Create { request, run_ms })
+            AgentRequest::Create { request, run_ms, life } => {
+                (Command::Create, Request::Create { request, run_ms, life })
             }
             AgentRequest::Stop => (Command::Stop, Request::Stop(worker)),
             AgentRequest::Destroy => (Command::Destroy, Request::Destroy(worker)),

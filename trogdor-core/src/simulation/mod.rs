@@ -21,6 +21,12 @@ pub(crate) enum Planted {
     StuckInStopping,
     /// Workers of others are stopped.
     KillsForeign,
+    /// A worker whose agent was restarted is run again though its task does not ask for it.
+    RerunsUnasked,
+    /// A worker of a task that ended, or was to, is run again.
+    RerunsWhatEnded,
+    /// A creation that was sent to the life before is taken.
+    TakesWhatIsLate,
 }
 
 thread_local! {
@@ -72,7 +78,15 @@ fn whatever_happens_nothing_is_lost_or_run_twice_and_all_is_quiet_in_the_end() {
 
 #[test]
 fn planted_mistakes_are_found_within_1000_seeds() {
-    for planted in [Planted::RunsAgain, Planted::StuckInStopping, Planted::KillsForeign] {
+    let all = [
+        Planted::RunsAgain,
+        Planted::StuckInStopping,
+        Planted::KillsForeign,
+        Planted::RerunsUnasked,
+        Planted::RerunsWhatEnded,
+        Planted::TakesWhatIsLate,
+    ];
+    for planted in all {
         let failure = first_failure(0..1_000, Some(planted));
         let (seed, why) = failure.unwrap_or_else(|| panic!("{planted:?} was not found"));
         // And again in the same way.

@@ -3,12 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::world::World;
+use crate::coordinator::machine::Effect;
 use crate::ids::{NodeName, TaskId, Term, WorkerId};
 use crate::messages::TasksRequest;
 use crate::states::TaskState;
 
 /// How long after its time a worker may still run: its grace, what is added to it, and slow machines.
 const PATIENCE_MS: u64 = 3_500;
+
+/// How long a message may be under way, and be taken.
+const MESSAGE_MS: u64 = 2_600;
 
 /// One worker as it really was.
 #[derive(Debug, Default)]
@@ -18,6 +22,9 @@ pub(super) struct Run {
     pub run_ms: u64,
     /// Whether it ended as it should: by itself, without an error, or because it was asked to.
     pub ended_well: bool,
+    pub is_running: bool,
+    /// Whether its agent was killed while it ran.
+    pub is_interrupted: bool,
 }
 
 #[derive(Debug, Default)]
@@ -28,6 +35,10 @@ pub(super) struct Truth {
     /// Tasks that were acknowledged, by coordinator, less those that somebody wanted to destroy.
     pub acknowledged: BTreeSet<(usize, TaskId)>,
     pub destroyed: BTreeSet<(usize, TaskId)>,
+    /// Tasks that ask for workers to be run again whose agents restarted.
+    pub reruns: BTreeSet<TaskId>,
+    /// Whether agents keep nothing: then nobody knows whether a worker ended before its agent did.
+    pub is_diskless: bool,
     /// Workers of nobody of ours.
     pub foreign: BTreeSet<WorkerId>,
     /// The latest coordinator that each agent has heard of.
@@ -53,19 +64,62 @@ impl Truth {
     pub(super) fn begins(&mut self, worker: WorkerId, task: &TaskId, agent: usize, run_ms: u64, now_ms: u64) {
         let run = self.runs.entry(worker).or_default();
         run.begun += 1;
-        (run.begun_at, run.run_ms) = (now_ms, run_ms);
+        (run.begun_at, run.run_ms, run.is_running) = (now_ms, run_ms, true);
         let begun = run.begun;
         let workers = self.begun.entry((task.clone(), agent)).or_default();
         workers.insert(worker);
+        let before: Vec<_> = workers.iter().filter(|before| **before != worker).copied().collect();
+        if begun == 1 && !before.is_empty() && self.reruns.contains(task) {
+            return self.begins_again(worker, task, &before);
+        }
         if begun > 1 || workers.len() > 1 {
             let why = format!("task {task} was begun twice on agent {agent}: workers {workers:?}");
             self.broken(why);
         }
     }
 
+    /// A worker begins after others of its task on its node, whose task asks for that: all of them were interrupted, and
+    /// it ends when the first would have ended, but for the time that messages take.
+    fn begins_again(&mut self, worker: WorkerId, task: &TaskId, before: &[WorkerId]) {
+        let Some(run) = self.runs.get(&worker) else { return };
+        let end_ms = run.begun_at + run.run_ms;
+        let why = before.iter().filter_map(|id| Some((id, self.runs.get(id)?))).find_map(|(id, run)| {
+            let late_ms = end_ms.saturating_sub(run.begun_at + run.run_ms);
+            match () {
+                () if run.is_running => Some(format!("{id} still runs")),
+                () if !run.is_interrupted && !self.is_diskless => Some(format!("{id} was not interrupted")),
+                () if late_ms > MESSAGE_MS => {
+                    Some(format!("it ends {late_ms} ms later than {id} would have"))
+                }
+                () => None,
+            }
+        });
+        if let Some(why) = why {
+            self.broken(format!("worker {worker} of task {task} runs again, but {why}"));
+        }
+    }
+
+    /// The agent of a worker is killed.
+    pub(super) fn is_interrupted(&mut self, worker: WorkerId) {
+        if let Some(run) = self.runs.get_mut(&worker) {
+            run.is_interrupted = true;
+        }
+    }
+
+    /// What a coordinator wants in a step, and which tasks ran before it.
+    pub(super) fn commands(&mut self, effect: &Effect, running: &BTreeSet<TaskId>) {
+        if let Effect::WorkerRerun { id, worker, .. } = effect
+            && !(running.contains(id) && self.reruns.contains(id))
+        {
+            self.broken(format!(
+                "worker {worker} of task {id} is to run again, which did not run or does not ask for it"
+            ));
+        }
+    }
+
     pub(super) fn ends(&mut self, worker: WorkerId, is_well: bool, now_ms: u64) {
         let Some(run) = self.runs.get_mut(&worker) else { return };
-        run.ended_well = is_well;
+        (run.ended_well, run.is_running) = (is_well, false);
         let over_ms = (now_ms - run.begun_at).saturating_sub(run.run_ms);
         if over_ms > PATIENCE_MS {
             self.broken(format!("worker {worker} ran {over_ms} ms longer than it may"));
@@ -145,6 +199,11 @@ impl World {
             node.as_str().trim_start_matches("agent").parse::<usize>().map_err(|error| error.to_string())?;
         let workers = self.truth.begun.get(&(id.clone(), agent)).into_iter().flatten();
         for worker in workers {
+            // What was run again instead counts.
+            let run = self.truth.runs.get(worker);
+            if self.truth.reruns.contains(id) && run.is_some_and(|run| run.is_interrupted) {
+                continue;
+            }
             if !self.truth.runs.get(worker).is_some_and(|run| run.ended_well) {
                 return Err(format!("task {id} is said to have done well, but worker {worker} did not"));
             }

@@ -35,7 +35,7 @@ pub(super) struct Process {
 #[derive(Debug, Clone)]
 pub(super) enum Request {
     Look { since: u64 },
-    Create { request: CreateWorkerRequest, run_ms: i64 },
+    Create { request: CreateWorkerRequest, run_ms: i64, life: Option<i64> },
     Stop(WorkerId),
     Destroy(WorkerId),
 }
@@ -51,7 +51,7 @@ pub(super) enum Answer {
 /// What a client asks of a coordinator.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Wish {
-    Create { id: TaskId, nodes: Vec<usize>, duration_ms: i64, wait_ms: i64 },
+    Create { id: TaskId, nodes: Vec<usize>, duration_ms: i64, wait_ms: i64, reruns: bool },
     Stop(TaskId),
     Destroy(TaskId),
 }
@@ -144,6 +144,8 @@ pub(super) struct World {
     pub agents: Vec<SimAgent>,
     pub coordinators: Vec<SimCoordinator>,
     pub truth: Truth,
+    /// Whether agents keep nothing; all tasks then ask to be run again.
+    pub is_diskless: bool,
     cuts: BTreeMap<(usize, usize), u64>,
     hasher: DefaultHasher,
     lines: VecDeque<String>,
@@ -163,6 +165,7 @@ impl World {
             agents,
             coordinators,
             truth: Truth::default(),
+            is_diskless: false,
             cuts: BTreeMap::new(),
             hasher: DefaultHasher::new(),
             lines: VecDeque::new(),
@@ -178,6 +181,9 @@ impl World {
         }
         self.at(1, Happening::StartCoordinator(0));
         let has_second = self.chance(25);
+        // Agents that keep nothing forget who is to be obeyed, too.
+        self.is_diskless = !has_second && self.chance(15);
+        self.truth.is_diskless = self.is_diskless;
         if has_second {
             let begin = self.moment();
             self.at(begin, Happening::StartCoordinator(1));
@@ -192,11 +198,15 @@ impl World {
             let (duration_ms, wait_ms) =
                 (self.rng.random_range(0..4_000), self.rng.random_range(-500..1_500));
             let at = self.moment();
+            let reruns = self.is_diskless || self.chance(40);
+            if reruns {
+                self.truth.reruns.insert(id.clone());
+            }
             self.at(
                 at,
                 Happening::Asked {
                     coordinator,
-                    wish: Wish::Create { id: id.clone(), nodes, duration_ms, wait_ms },
+                    wish: Wish::Create { id: id.clone(), nodes, duration_ms, wait_ms, reruns },
                 },
             );
             if self.chance(30) {

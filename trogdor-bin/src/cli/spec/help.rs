@@ -1,7 +1,7 @@
 //! Help on task classes for a terminal.
 
 use trogdor_core::json::{Family, Field, Object};
-use trogdor_core::{Catalog, TaskClass};
+use trogdor_core::{COMMON_FIELDS, Catalog, TaskClass};
 
 use super::parts::{Part, kind_name, meaning, parts};
 use crate::cli::format::table;
@@ -22,6 +22,7 @@ pub(super) fn class_list(catalog: &Catalog) -> String {
 /// What a class does, its fields, the objects in them, and its example.
 pub(super) fn class_help(class: &TaskClass) -> String {
     let mut text = format!("{}\n{}\n\nFields:\n{}", class.class, class.summary, fields(class.fields));
+    text += &format!("\nFields of every task spec:\n{}", rows(&COMMON_FIELDS));
     for part in parts([class]) {
         match part {
             Part::Object(object) => text += &format!("\nFields of a {}:\n{}", object.name, fields(object)),
@@ -43,13 +44,17 @@ fn fields(object: &Object) -> String {
     if object.fields.is_empty() {
         return format!("{:INDENT$}none\n", "");
     }
-    let longest = object.fields.iter().map(|field| field.name.chars().count()).max().unwrap_or(0);
+    rows(object.fields)
+}
+
+fn rows(fields: &[Field]) -> String {
+    let longest = fields.iter().map(|field| field.name.chars().count()).max().unwrap_or(0);
     let column = INDENT + longest + GAP;
     let of_one = |field: &Field| {
         let first = format!("{:INDENT$}{:width$}{}\n", "", field.name, facts(field), width = longest + GAP);
         first + &wrapped(&meaning(field), column)
     };
-    object.fields.iter().map(of_one).collect()
+    fields.iter().map(of_one).collect()
 }
 
 fn facts(field: &Field) -> String {
@@ -116,6 +121,11 @@ Fields:
            which
   graceMs  whole number (64 bit), ms; default: 5
            how long to wait
+
+Fields of every task spec:
+  onAgentRestart  interrupt or rerun; default: interrupt
+                  ours: what becomes of a worker whose agent restarted: it counts as interrupted, or is
+                  run again for the time that is left
 
 Fields of a range:
   from  whole number (32 bit), pages; default: 0

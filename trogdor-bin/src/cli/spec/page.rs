@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use trogdor_core::json::{Family, Field, Object};
-use trogdor_core::{Catalog, TaskClass};
+use trogdor_core::{COMMON_FIELDS, Catalog, TaskClass};
 
 use super::parts::{Part, kind_name, meaning, parts, short_name};
 
@@ -12,7 +12,8 @@ const INTRO: &str = include_str!("intro.md");
 
 /// The whole page.
 pub(super) fn page(catalog: &Catalog) -> String {
-    let mut page = format!("{INTRO}\n## Task classes\n\n");
+    let common = rows(&COMMON_FIELDS);
+    let mut page = format!("{INTRO}\n## Fields of every task spec\n\n{common}\n## Task classes\n\n");
     for class in catalog.classes() {
         let name = short_name(class.class);
         let _ = writeln!(page, "- [{name}]({}): {}", anchor(name), class.summary);
@@ -57,8 +58,12 @@ fn members(family: &Family) -> String {
 }
 
 fn table(object: &Object) -> String {
+    rows(object.fields)
+}
+
+fn rows(fields: &[Field]) -> String {
     let mut text = "| field | type | unit | default | meaning |\n|---|---|---|---|---|\n".to_owned();
-    for field in object.fields {
+    for field in fields {
         let _ = writeln!(text, "| {} |", cells(field).join(" | "));
     }
     text

@@ -8,8 +8,8 @@
 
 use schemars::{Schema, json_schema};
 use serde_json::{Map, Value, json};
-use trogdor_core::TaskClass;
 use trogdor_core::json::{Family, Field, Kind, Object};
+use trogdor_core::{COMMON_FIELDS, TaskClass};
 
 use super::parts::{Part, meaning, parts, short_name};
 
@@ -95,6 +95,9 @@ fn tagged(tag: &str, what: &str, members: &[(&str, &str)]) -> Map<String, Value>
 fn class_schema(class: &TaskClass) -> Value {
     let mut schema = object_schema(class.fields, Some(("class", class.class)));
     schema["description"] = Value::from(sentence(class.summary));
+    for field in COMMON_FIELDS.iter().filter(|field| class.fields.field(field.name).is_none()) {
+        schema["properties"][field.name] = field_schema(field);
+    }
     schema
 }
 

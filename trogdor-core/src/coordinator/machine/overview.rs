@@ -34,6 +34,8 @@ pub struct CoordinatorCounts {
     pub tasks_ended: BTreeMap<&'static str, u64>,
     /// Workers that ended with an error.
     pub workers_failed: u64,
+    /// Workers that were run again because their agent restarted.
+    pub workers_rerun: u64,
 }
 
 impl CoordinatorCounts {
@@ -64,6 +66,7 @@ impl CoordinatorCounts {
                     *self.commands.entry(command.name()).or_default() += 1;
                 }
                 Effect::WorkerFailed { .. } => self.workers_failed += 1,
+                Effect::WorkerRerun { .. } => self.workers_rerun += 1,
                 _ => {}
             }
         }

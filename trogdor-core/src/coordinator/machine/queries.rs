@@ -39,7 +39,13 @@ impl CoordinatorMachine {
             .workers
             .iter()
             .filter_map(|(node, worker)| Some((node.clone(), self.workers.get(worker)?.state.clone())));
-        Ok(TaskWorkersResponse { workers: workers.collect() })
+        let reruns = task.workers.iter().filter_map(|(node, worker)| {
+            Some((
+                node.clone(),
+                self.workers.get(worker).map(|entry| entry.reruns).filter(|reruns| *reruns > 0)?,
+            ))
+        });
+        Ok(TaskWorkersResponse { workers: workers.collect(), reruns: reruns.collect() })
     }
 
     /// The worker of a task on a node.
@@ -90,7 +96,7 @@ impl CoordinatorMachine {
 
     /// One worker: its status; else an object of statuses by node.
     fn combined_status(&self, task: &Task) -> Value {
-        let status = |worker| self.workers.get(worker).map_or(Value::Null, |entry| entry.state.status());
+        let status = |worker| self.workers.get(worker).map_or(Value::Null, |entry| entry.status());
         match task.workers.values().next() {
             Some(only) if task.workers.len() == 1 => status(only),
             _ => {
