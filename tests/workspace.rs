@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Crate → the crates of this workspace that it may depend on.
-const ALLOWED: [(&str, &[&str]); 6] = [
+const ALLOWED: [(&str, &[&str]); 7] = [
     ("trogdor-core", &[]),
     ("trogdor-lab", &[]),
     ("trogdor-workloads", &["trogdor-core"]),
     ("trogdor-faults", &["trogdor-core"]),
     ("trogdor", &["trogdor-core", "trogdor-workloads", "trogdor-faults"]),
+    ("trogdor-fuzz", &["trogdor"]),
     ("trogdor-bin", &["trogdor", "trogdor-core", "trogdor-workloads", "trogdor-faults", "trogdor-lab"]),
 ];
 
