@@ -3,6 +3,7 @@
 //! broker.
 
 pub mod lab;
+mod revoked;
 mod told;
 
 use serde_json::{Value, json};

@@ -55,6 +55,22 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
+    /// Shut out a certificate before its time: make or extend crl.pem, which daemons read beside their ca.pem
+    Revoke {
+        /// The NAME that it was issued for, its folder, or its file
+        #[arg(value_name = "CERTIFICATE")]
+        certificate: PathBuf,
+        /// The folder of the authority
+        #[arg(long, value_name = "DIR", default_value = "trogdor-ca")]
+        dir: PathBuf,
+    },
+}
+
+/// The certificate of a folder that was issued, of a folder in the authority's, or in a file.
+fn certificate_of(what: &Path, dir: &Path) -> PathBuf {
+    const CERTIFICATE: &str = "cert.pem";
+    let places = [what.to_owned(), what.join(CERTIFICATE), dir.join(what).join(CERTIFICATE)];
+    places.into_iter().find(|place| place.is_file()).unwrap_or_else(|| dir.join(what).join(CERTIFICATE))
 }
 
 /// Runs `trogdor ca` and gives its exit code.
@@ -72,6 +88,7 @@ pub fn ca(args: &CaArgs, out: &mut dyn Out) -> u8 {
             let folder = out.clone().unwrap_or_else(|| dir.join(name));
             issue(dir, &request, &folder, now_ms)
         }
+        Command::Revoke { certificate, dir } => revoke(dir, &certificate_of(certificate, dir), now_ms),
     };
     let answer = answer.unwrap_or_else(|error| Answer::failed(BAD_INPUT, [sentence(&error)]));
     answer.print("trogdor ca", BAD_INPUT, out)
@@ -104,6 +121,14 @@ fn issue(dir: &Path, request: &Request, folder: &Path, now_ms: i64) -> Result<An
     let shown = folder.display();
     let head = format!("Made {} in {shown}, until {until}.\n", issued.identity);
     Ok(Answer::fine(head + &next_line(request, folder)))
+}
+
+fn revoke(dir: &Path, certificate: &Path, now_ms: i64) -> Result<Answer, AuthorityError> {
+    let (identity, list) = Authority::open(dir, now_ms)?.revoke(dir, certificate, now_ms)?;
+    let list = list.display();
+    Ok(Answer::fine(format!(
+        "Revoked {identity}: it is in {list}.\nCopy that beside the ca.pem of every daemon, as crl.pem; they take it within seconds.\n"
+    )))
 }
 
 /// The line by which the owner begins to use it.

@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::{Request, StatusCode};
+use tracing::{debug, warn};
 use trogdor_core::{Clock, SystemClock};
 
 use super::TERM;
 use super::audit::{Audit, Line, cut};
+use super::complaints::Complaints;
 use super::errors::Refusal;
 use super::roles::{Caller, Verb};
-use crate::tls::{Identity, Party, moment};
+use crate::tls::{Identity, Party, Standing, moment};
 
 /// Who is let in, and where that is written down. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -19,6 +21,7 @@ pub struct Door {
     tls: Option<Party>,
     audit: Audit,
     clock: Arc<dyn Clock>,
+    complaints: Arc<Complaints>,
 }
 
 impl Default for Door {
@@ -29,7 +32,7 @@ impl Default for Door {
 
 impl Door {
     pub(crate) fn new(tls: Option<Party>, audit: Audit) -> Door {
-        Door { tls, audit, clock: SystemClock::shared() }
+        Door { tls, audit, clock: SystemClock::shared(), complaints: Arc::default() }
     }
 
     /// Whom the daemon is in TLS, if it speaks it.
@@ -37,9 +40,25 @@ impl Door {
         self.tls.as_ref()
     }
 
+    /// Says in the log who was not let in, unless it has said so of the same address within a minute.
+    pub(super) fn complain(&self, address: SocketAddr, what: &str) {
+        match self.complaints.note(address.ip(), self.clock.now().mono_ms) {
+            Some(0) => warn!(peer = %address, "refused a connection{what}"),
+            Some(left_out) => {
+                warn!(peer = %address, left_out, "refused a connection{what}; others from there were not told of");
+            }
+            None => debug!(peer = %address, "refused a connection{what}"),
+        }
+    }
+
     /// Somebody has come in.
     pub(super) fn guest(&self, address: SocketAddr, peer: Option<Identity>) -> Guest {
-        Guest { door: self.clone(), address, peer: peer.map(Arc::new) }
+        Guest { door: self.clone(), address, peer: peer.map(Arc::new), standing: None }
+    }
+
+    /// Somebody has come in by a certificate that was believed.
+    pub(super) fn known_guest(&self, address: SocketAddr, peer: Identity, standing: Standing) -> Guest {
+        Guest { standing: Some(standing), ..self.guest(address, Some(peer)) }
     }
 }
 
@@ -49,6 +68,7 @@ pub(super) struct Guest {
     door: Door,
     address: SocketAddr,
     peer: Option<Arc<Identity>>,
+    standing: Option<Standing>,
 }
 
 impl Guest {
@@ -86,8 +106,14 @@ impl Guest {
                 let text = format!("{peer} expired on {}; connect anew", moment(peer.not_after_ms));
                 Err(Refusal::new(StatusCode::FORBIDDEN, text))
             }
-            _ => Ok(()),
+            _ => self.is_believed(now_ms),
         }
+    }
+
+    /// It may have been revoked since, or its authority be believed no more.
+    fn is_believed(&self, now_ms: i64) -> Result<(), Refusal> {
+        let (Some(party), Some(standing)) = (self.door.tls(), &self.standing) else { return Ok(()) };
+        standing.holds(party, now_ms).map_err(|reason| Refusal::new(StatusCode::FORBIDDEN, reason))
     }
 }
 

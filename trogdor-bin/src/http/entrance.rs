@@ -8,7 +8,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::Limits;
 use super::door::{Door, Guest};
@@ -62,7 +62,7 @@ async fn shake_hands(
         return None;
     }
     if first != [HANDSHAKE] {
-        warn!(peer = %address, "refused a connection without TLS");
+        door.complain(address, " without TLS");
         let mut stream = Impatient::new(stream, limits.stall_time, place);
         // Whether it is heard or not, that was all.
         let _ = stream.write_all(only_tls().as_bytes()).await;
@@ -70,9 +70,9 @@ async fn shake_hands(
         return None;
     }
     match party.accept(Impatient::new(stream, limits.stall_time, place)).await {
-        Ok((stream, identity)) => Some((stream, door.guest(address, Some(identity)))),
+        Ok((stream, identity, standing)) => Some((stream, door.known_guest(address, identity, standing))),
         Err(Refused { reason, stream }) => {
-            warn!(peer = %address, "refused a connection: {reason}");
+            door.complain(address, &format!(": {reason}"));
             if let Some(stream) = stream {
                 linger(stream).await;
             }

@@ -11,6 +11,7 @@ mod budget;
 mod client;
 #[cfg(test)]
 mod client_tests;
+mod complaints;
 mod coordinator_client;
 mod coordinator_routes;
 mod door;

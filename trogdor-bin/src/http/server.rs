@@ -126,6 +126,11 @@ impl Server {
         let (stopping, stopped) = watch::channel(false);
         let mut connections = JoinSet::new();
         let mut newcomer = None;
+        // Ends with this function, as everything in it.
+        let mut keeping = JoinSet::new();
+        if let Some(party) = door.tls() {
+            keeping.spawn(party.clone().keep_current());
+        }
         loop {
             let accepted = tokio::select! {
                 () = &mut stop => break,

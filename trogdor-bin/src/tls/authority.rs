@@ -1,6 +1,5 @@
 //! A lab's own authority: makes itself, and certificates with a name, a role and hosts. Files are
-//! only ever made, never overwritten; keys are for their owner's eyes. There is no list of revoked
-//! certificates: what is to end early needs a new authority.
+//! only ever made, never overwritten, but for the list of revoked certificates; keys are for their owner's eyes.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
@@ -10,15 +9,18 @@ use std::time::Duration;
 
 use rcgen::string::Ia5String;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose,
+    IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber,
+    date_time_ymd,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use super::options::{AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE};
+use super::options::{AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, REVOKED_FILE};
 use super::party::in_time;
 use super::{Identity, Role};
+use rustls::pki_types::CertificateRevocationListDer;
+use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certificate};
 
 /// The authority's own key.
 const AUTHORITY_KEY_FILE: &str = "ca-key.pem";
@@ -195,6 +197,82 @@ impl Authority {
         let (certificate, key) = (certificate.pem(), key.serialize_pem());
         Ok(Issued { authority: self.certificate.clone(), certificate, key, identity })
     }
+}
+
+impl Authority {
+    /// Adds a certificate to the list of those that are revoked, `crl.pem` in the authority's folder. One that is in
+    /// it stays. Gives whose it is, and where the list is.
+    ///
+    /// # Errors
+    /// The certificate is not of this authority, or the files cannot be read or written.
+    pub fn revoke(
+        &self,
+        folder: &Path,
+        certificate: &Path,
+        now_ms: i64,
+    ) -> Result<(Identity, PathBuf), AuthorityError> {
+        let unfit = |error: &dyn std::fmt::Display| invalid(format!("{}: {error}", certificate.display()));
+        let der =
+            CertificateDer::from_pem_slice(read(certificate)?.as_bytes()).map_err(|error| unfit(&error))?;
+        let no_certificate = || unfit(&"it is no certificate");
+        let identity = Identity::read(&der).ok_or_else(no_certificate)?;
+        let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| no_certificate())?;
+        if identity.issuer != self.identity.name {
+            let (theirs, ours) = (&identity.issuer, &self.identity.name);
+            return Err(unfit(&format!("it is of authority {theirs:?}, not of {ours:?}")));
+        }
+        let list = folder.join(REVOKED_FILE);
+        let (mut serials, number) = if list.exists() { revoked(&list)? } else { (Vec::new(), 0) };
+        let serial = parsed.raw_serial().to_vec();
+        if !serials.iter().any(|(known, _)| *known == serial) {
+            serials.push((serial, now_ms));
+        }
+        let at = |ms: i64| date_time_ymd(1970, 1, 1) + since(ms);
+        let params = CertificateRevocationListParams {
+            this_update: at(now_ms),
+            // Nobody looks at it: a list counts until another takes its place.
+            next_update: at(self.identity.not_after_ms),
+            crl_number: SerialNumber::from(number + 1),
+            issuing_distribution_point: None,
+            revoked_certs: serials
+                .into_iter()
+                .map(|(serial, at_ms)| RevokedCertParams {
+                    serial_number: SerialNumber::from_slice(&serial),
+                    revocation_time: at(at_ms),
+                    reason_code: None,
+                    invalidity_date: None,
+                })
+                .collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let signed = params.signed_by(&self.issuer).and_then(|signed| signed.pem());
+        let text = signed.map_err(|error| invalid(format!("no list: {error}")))?;
+        let draft = list.with_extension("new");
+        // Left by a try that was ended in the middle.
+        let _ = std::fs::remove_file(&draft);
+        write_new(&draft, &text, 0o644)?;
+        std::fs::rename(&draft, &list).map_err(|source| AuthorityError::File {
+            what: "make",
+            path: list.clone(),
+            source,
+        })?;
+        Ok((identity, list))
+    }
+}
+
+/// The serial numbers of a list and since when they are in it, ms since the epoch, and the number of the list.
+fn revoked(list: &Path) -> Result<(Vec<(Vec<u8>, i64)>, u64), AuthorityError> {
+    let unfit = |error: &dyn std::fmt::Display| invalid(format!("{}: {error}", list.display()));
+    let der = CertificateRevocationListDer::from_pem_slice(read(list)?.as_bytes());
+    let der = der.map_err(|error| unfit(&error))?;
+    let (_, parsed) = CertificateRevocationList::from_der(&der).map_err(|error| unfit(&error))?;
+    let since_ms = |entry: &x509_parser::revocation_list::RevokedCertificate<'_>| {
+        entry.revocation_date.timestamp().saturating_mul(1000)
+    };
+    let entries = parsed.iter_revoked_certificates();
+    let entries = entries.map(|entry| (entry.raw_serial().to_vec(), since_ms(entry))).collect();
+    let number = parsed.crl_number().and_then(|number| number.to_string().parse().ok()).unwrap_or(0);
+    Ok((entries, number))
 }
 
 impl Request {

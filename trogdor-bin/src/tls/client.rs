@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
 use tower_service::Service;
 
+use super::party::Inner;
 use super::stream::MaybeTls;
 use super::verify::{Note, Servers};
 use super::{Party, Role, moment};
@@ -94,7 +95,7 @@ impl Party {
             .map_err(|_| lasting(format!("{host:?} can stand in no certificate")))?;
         let note = Note::default();
         let config =
-            self.client_config(expected, note.clone()).map_err(|error| lasting(error.to_string()))?;
+            self.now().client_config(expected, note.clone()).map_err(|error| lasting(error.to_string()))?;
         match TlsConnector::from(Arc::new(config)).connect(name, stream).await {
             Ok(stream) => Ok(MaybeTls::Tls(Box::new(TlsStream::Client(stream)))),
             Err(error) => Err(self.refusal(&error, note.get())),
@@ -118,17 +119,19 @@ impl Party {
             None => TlsProblem { text: format!("the TLS handshake broke off: {error}"), is_lasting: false },
         }
     }
+}
 
+impl Inner {
     /// One per connection, since the note is; all that is dear in it is shared.
     fn client_config(&self, expected: Role, note: Note) -> Result<ClientConfig, Error> {
-        let authority = self.0.files.authority.clone();
-        let verifier = Servers { inner: self.0.servers.clone(), authority, expected, note };
-        let mut config = ClientConfig::builder_with_provider(self.0.provider.clone())
+        let authority = self.files.authority.clone();
+        let verifier = Servers { inner: self.servers.clone(), authority, expected, note };
+        let mut config = ClientConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])?
             // "Dangerous" is what rustls calls any judge but its own; this one asks its own first.
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(self.0.key.clone())));
+            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(self.key.clone())));
         config.resumption = Resumption::disabled();
         Ok(config)
     }
@@ -148,13 +151,15 @@ pub(crate) fn alert_sentence(error: &(dyn StdError + 'static), party: Option<&Pa
         AlertDescription::UnknownCA | AlertDescription::DecryptError => {
             "it believes another authority".to_owned()
         }
+        AlertDescription::CertificateRevoked => "it says that it was revoked".to_owned(),
         AlertDescription::UnsupportedCertificate => "it is not one for clients".to_owned(),
         other => format!("alert {other:?}"),
     };
     Some(match party {
         None => format!("it broke off with a TLS alert: {reason}"),
         Some(party) => {
-            let (identity, file) = (party.identity(), party.0.files.certificate.display());
+            let now = party.now();
+            let (identity, file) = (&now.identity, now.files.certificate.display());
             let until = moment(identity.not_after_ms);
             format!("it refused our {identity} in {file}, valid until {until}: {reason}")
         }

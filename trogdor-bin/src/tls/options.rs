@@ -13,6 +13,8 @@ use super::{Party, Side};
 pub(super) const AUTHORITY_FILE: &str = "ca.pem";
 pub(super) const CERTIFICATE_FILE: &str = "cert.pem";
 pub(super) const KEY_FILE: &str = "key.pem";
+/// Made by `trogdor ca revoke`, and put beside the others where it is to count.
+pub(super) const REVOKED_FILE: &str = "crl.pem";
 
 /// TLS: a folder with three files, or the files one by one, which win over the folder's.
 #[derive(Debug, Clone, Default, Args)]
@@ -33,6 +35,10 @@ pub struct TlsArgs {
     /// The private key of that certificate (PEM)
     #[arg(long = "tls-key", value_name = "FILE", global = true)]
     tls_key: Option<PathBuf>,
+
+    /// The list of revoked certificates (PEM); crl.pem in the folder, if it is there
+    #[arg(long = "tls-crl", value_name = "FILE", global = true)]
+    tls_crl: Option<PathBuf>,
 }
 
 impl TlsArgs {
@@ -68,6 +74,10 @@ impl TlsArgs {
             authority: file(&self.tls_ca, AUTHORITY_FILE, "--tls-ca")?,
             certificate: file(&self.tls_cert, CERTIFICATE_FILE, "--tls-cert")?,
             key: file(&self.tls_key, KEY_FILE, "--tls-key")?,
+            revoked: match &self.tls_crl {
+                Some(file) => Some((file.clone(), true)),
+                None => folder.map(|folder| (folder.join(REVOKED_FILE), false)),
+            },
         };
         let now_ms = SystemClock::shared().now().wall_ms;
         Party::open(files, side, now_ms).map(Some).map_err(|problem| format!("TLS: {problem}"))

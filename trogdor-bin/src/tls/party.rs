@@ -3,13 +3,13 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier as _;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::CertifiedKey;
@@ -39,11 +39,18 @@ pub(super) struct Files {
     pub(super) authority: PathBuf,
     pub(super) certificate: PathBuf,
     pub(super) key: PathBuf,
+    /// The list of what was revoked, and whether it must be there.
+    pub(super) revoked: Option<(PathBuf, bool)>,
 }
 
-/// A party of the conversation. Cheap to clone.
+/// A party of the conversation, as its files are now: daemons look at them again (`reload`). Cheap to clone.
 #[derive(Clone)]
-pub struct Party(pub(super) Arc<Inner>);
+pub struct Party(pub(super) Arc<Shared>);
+
+pub(super) struct Shared {
+    pub(super) side: Side,
+    pub(super) current: RwLock<Arc<Inner>>,
+}
 
 pub(super) struct Inner {
     pub(super) identity: Identity,
@@ -52,11 +59,14 @@ pub(super) struct Inner {
     pub(super) provider: Arc<CryptoProvider>,
     pub(super) clients: Arc<dyn ClientCertVerifier>,
     pub(super) servers: Arc<WebPkiServerVerifier>,
+    /// Whether there is a list of what was revoked.
+    pub(super) has_list: bool,
 }
 
 impl fmt::Debug for Party {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Party").field("identity", &self.0.identity).field("files", &self.0.files).finish()
+        let now = self.now();
+        f.debug_struct("Party").field("identity", &now.identity).field("files", &now.files).finish()
     }
 }
 
@@ -66,6 +76,39 @@ impl Party {
     /// # Errors
     /// The first thing that is wrong with them, in one line that names the file and the remedy.
     pub(super) fn open(files: Files, side: Side, now_ms: i64) -> Result<Party, String> {
+        let current = RwLock::new(Arc::new(Inner::open(files, side, now_ms)?));
+        Ok(Party(Arc::new(Shared { side, current })))
+    }
+
+    /// As its files were when they were read last and were in order.
+    pub(super) fn now(&self) -> Arc<Inner> {
+        self.0.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Who this party is.
+    pub fn identity(&self) -> Identity {
+        self.now().identity.clone()
+    }
+
+    /// Says in the log what will soon be a problem, or is one that can be lived with.
+    pub(crate) fn look_at_files(&self, now_ms: i64) {
+        let now = self.now();
+        let left_ms = now.identity.not_after_ms.saturating_sub(now_ms);
+        if left_ms < SOON_MS {
+            let until = moment(now.identity.not_after_ms);
+            let file = now.files.certificate.display();
+            warn!(%file, %until, "our certificate ends soon; put a new one in its place before then");
+        }
+        if is_open_to_others(&now.files.key) {
+            let file = now.files.key.display();
+            warn!(%file, "others on this machine can read our private key; chmod 600 it");
+        }
+    }
+}
+
+impl Inner {
+    /// Reads the files.
+    pub(super) fn open(files: Files, side: Side, now_ms: i64) -> Result<Inner, String> {
         let shown = files.certificate.display().to_string();
         let chain = certificates(&files.certificate)?;
         let own = chain.first().cloned().ok_or_else(|| format!("{shown} holds no certificate"))?;
@@ -77,11 +120,15 @@ impl Party {
         let key = Arc::new(private_key(&files, chain.clone(), &provider)?);
         let roots = Arc::new(roots(&files.authority, now_ms)?);
         let failed = |error: &dyn fmt::Display| format!("{}: {error}", files.authority.display());
-        let clients = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone()).build();
+        let lists = revocation_lists(&files)?;
+        let has_list = !lists.is_empty();
+        let clients = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone());
+        let clients = clients.with_crls(lists.clone()).build();
         let clients = clients.map_err(|error| failed(&error))?;
-        let servers = WebPkiServerVerifier::builder_with_provider(roots, provider.clone()).build();
+        let servers =
+            WebPkiServerVerifier::builder_with_provider(roots, provider.clone()).with_crls(lists).build();
         let servers = servers.map_err(|error| failed(&error))?;
-        let party = Party(Arc::new(Inner { identity, files, key, provider, clients, servers }));
+        let party = Inner { identity, files, key, provider, clients, servers, has_list };
         party.believes_itself(&chain, side, now_ms)?;
         Ok(party)
     }
@@ -90,42 +137,23 @@ impl Party {
     fn believes_itself(&self, chain: &[CertificateDer<'_>], side: Side, now_ms: i64) -> Result<(), String> {
         let Some((own, between)) = chain.split_first() else { return Ok(()) };
         let now = UnixTime::since_unix_epoch(std::time::Duration::from_millis(now_ms.max(0) as u64));
-        let shown = self.0.files.certificate.display();
+        let shown = self.files.certificate.display();
         let verified: Result<(), Error> = if side == Side::Client {
-            self.0.clients.verify_client_cert(own, between, now).map(drop)
+            self.clients.verify_client_cert(own, between, now).map(drop)
         } else {
-            let host = self.0.identity.hosts.first().map(|host| ServerName::try_from(host.as_str()));
+            let host = self.identity.hosts.first().map(|host| ServerName::try_from(host.as_str()));
             let Some(Ok(host)) = host else {
                 return Err(format!(
                     "the {} in {shown} names no host by which others reach it; issue it with --host",
-                    self.0.identity
+                    self.identity
                 ));
             };
-            self.0.servers.verify_server_cert(own, between, &host, &[], now).map(drop)
+            self.servers.verify_server_cert(own, between, &host, &[], now).map(drop)
         };
         verified.map_err(|error| {
-            let reason = why_not(&error, own, now, &self.0.files.authority);
+            let reason = why_not(&error, own, now, &self.files.authority);
             format!("{shown}: {reason}")
         })
-    }
-
-    /// Who this party is.
-    pub fn identity(&self) -> &Identity {
-        &self.0.identity
-    }
-
-    /// Says in the log what will soon be a problem, or is one that can be lived with.
-    pub(crate) fn look_at_files(&self, now_ms: i64) {
-        let left_ms = self.0.identity.not_after_ms.saturating_sub(now_ms);
-        if left_ms < SOON_MS {
-            let until = moment(self.0.identity.not_after_ms);
-            let file = self.0.files.certificate.display();
-            warn!(%file, %until, "our certificate ends soon; issue a new one and restart before then");
-        }
-        if is_open_to_others(&self.0.files.key) {
-            let file = self.0.files.key.display();
-            warn!(%file, "others on this machine can read our private key; chmod 600 it");
-        }
     }
 }
 
@@ -194,6 +222,20 @@ fn roots(file: &Path, now_ms: i64) -> Result<RootCertStore, String> {
         roots.add(certificate).map_err(|error| format!("{shown} is no authority: {error}"))?;
     }
     if roots.is_empty() { Err(format!("{} holds no certificate", file.display())) } else { Ok(roots) }
+}
+
+fn revocation_lists(files: &Files) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
+    let Some((file, is_needed)) = &files.revoked else { return Ok(Vec::new()) };
+    if !is_needed && !file.exists() {
+        return Ok(Vec::new());
+    }
+    let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&read(file)?).collect();
+    let shown = file.display();
+    match lists {
+        Ok(lists) if lists.is_empty() => Err(format!("{shown} holds no list of revoked certificates")),
+        Ok(lists) => Ok(lists),
+        Err(error) => Err(format!("{shown} is not PEM: {error}")),
+    }
 }
 
 fn is_open_to_others(file: &Path) -> bool {

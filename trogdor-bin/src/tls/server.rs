@@ -9,9 +9,10 @@ use rustls::{Error, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
+use super::party::Inner;
 use super::stream::MaybeTls;
 use super::verify::{Clients, Note};
-use super::{Identity, Party};
+use super::{Identity, Party, Standing};
 
 /// A handshake that led to nothing.
 #[derive(Debug)]
@@ -24,12 +25,13 @@ pub(crate) struct Refused<S> {
 
 impl Party {
     /// Takes part in a handshake as the server. The peer's certificate is believed when this returns.
-    pub(crate) async fn accept<S>(&self, stream: S) -> Result<(MaybeTls<S>, Identity), Refused<S>>
+    pub(crate) async fn accept<S>(&self, stream: S) -> Result<(MaybeTls<S>, Identity, Standing), Refused<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let note = Note::default();
-        let config = match self.server_config(note.clone()) {
+        let judged_by = self.now();
+        let config = match judged_by.server_config(note.clone()) {
             Ok(config) => config,
             Err(error) => return Err(Refused { reason: error.to_string(), stream: None }),
         };
@@ -39,20 +41,26 @@ impl Party {
             stream: Some(stream),
         })?;
         let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-        match certificate.and_then(|certificate| Identity::read(certificate)) {
-            Some(identity) => Ok((MaybeTls::Tls(Box::new(TlsStream::Server(stream))), identity)),
+        let certificate = certificate.map(|certificate| certificate.clone().into_owned());
+        match certificate.and_then(|certificate| Some((Identity::read(&certificate)?, certificate))) {
+            Some((identity, certificate)) => {
+                let standing = Standing { certificate, judged_by };
+                Ok((MaybeTls::Tls(Box::new(TlsStream::Server(stream))), identity, standing))
+            }
             None => Err(Refused { reason: "its certificate cannot be read".to_owned(), stream: None }),
         }
     }
+}
 
+impl Inner {
     /// One per connection, since the note is; all that is dear in it is shared.
     fn server_config(&self, note: Note) -> Result<ServerConfig, Error> {
-        let authority = self.0.files.authority.clone();
-        let verifier = Clients { inner: self.0.clients.clone(), authority, note };
-        let mut config = ServerConfig::builder_with_provider(self.0.provider.clone())
+        let authority = self.files.authority.clone();
+        let verifier = Clients { inner: self.clients.clone(), authority, note };
+        let mut config = ServerConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_client_cert_verifier(Arc::new(verifier))
-            .with_cert_resolver(Arc::new(SingleCertAndKey::from(self.0.key.clone())));
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(self.key.clone())));
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(config)

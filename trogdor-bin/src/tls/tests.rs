@@ -25,6 +25,10 @@ impl Lab {
         Lab { folder, authority }
     }
 
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// A folder with a certificate that ends so many seconds from now.
     pub(crate) fn issue(&self, name: &str, role: Role, seconds: i64) -> PathBuf {
         let hosts = if role.is_daemon() { vec!["localhost".to_owned()] } else { Vec::new() };

@@ -140,6 +140,13 @@ pub(super) fn why_not(
             let from = moment(identity.not_before_ms);
             format!("{identity} counts only from {from} on; are the clocks right?")
         }
+        CertificateError::Revoked => format!("{identity} was revoked"),
+        CertificateError::UnknownRevocationStatus => {
+            let issuer = &identity.issuer;
+            format!(
+                "{identity} is of authority {issuer:?}, of which the list of revoked certificates says nothing"
+            )
+        }
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             let (issuer, file) = (&identity.issuer, authority.display());
             format!("{identity} is of authority {issuer:?}, which is not the one in {file}")
