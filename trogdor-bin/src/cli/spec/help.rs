@@ -124,8 +124,8 @@ Fields:
 
 Fields of every task spec:
   onAgentRestart  interrupt or rerun; default: interrupt
-                  ours: what becomes of a worker whose agent restarted: it counts as interrupted, or is
-                  run again for the time that is left
+                  ours: what becomes of a worker whose agent restarted: it counts as interrupted, or
+                  is run again for the time that is left
 
 Fields of a range:
   from  whole number (32 bit), pages; default: 0
