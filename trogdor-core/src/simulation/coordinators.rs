@@ -189,6 +189,12 @@ impl World {
     }
 
     pub(super) fn asked(&mut self, place: usize, wish: Wish) {
+        // Nobody asks again for a task that they wanted destroyed: it would be another one of the same name.
+        if let Wish::Create { id, .. } = &wish
+            && self.truth.destroyed.contains(&(place, id.clone()))
+        {
+            return;
+        }
         if self.coordinators[place].machine.is_none() {
             return self.after(ASK_AGAIN_MS, Happening::Asked { coordinator: place, wish });
         }
