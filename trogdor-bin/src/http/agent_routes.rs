@@ -127,14 +127,13 @@ async fn create_worker(
 /// Who asks tells when the worker begins: our coordinator says how long it may run, Java daemons
 /// are known by their name, and everybody else gets what the spec says.
 fn start_rule(headers: &HeaderMap) -> Result<StartRule, Refusal> {
-    if let Some(run_ms) = whole_number(headers, RUN_MS)? {
-        return Ok(match whole_number(headers, LIFE)? {
-            Some(agent_start_ms) => StartRule::InLife { run_ms, agent_start_ms },
-            None => StartRule::AtOnce { run_ms },
-        });
-    }
     let is_java = headers.get(USER_AGENT).is_some_and(|name| name == JAVA_AGENT);
-    Ok(if is_java { StartRule::UntilSpecEnd } else { StartRule::AtSpecStart })
+    Ok(match (whole_number(headers, RUN_MS)?, whole_number(headers, LIFE)?) {
+        (Some(run_ms), Some(agent_start_ms)) => StartRule::InLife { run_ms, agent_start_ms },
+        (Some(run_ms), None) => StartRule::AtOnce { run_ms },
+        (None, _) if is_java => StartRule::UntilSpecEnd,
+        (None, _) => StartRule::AtSpecStart,
+    })
 }
 
 fn whole_number(headers: &HeaderMap, name: &str) -> Result<Option<i64>, Refusal> {

@@ -102,7 +102,17 @@ fn messages() -> Vec<(&'static str, Value)> {
             "AgentStatus",
             object([start(), ("workers?", by_number(reference("WorkerState")), "Worker states by id.")]),
         ),
-        ("TaskWorkers", object([("workers", by_name(reference("WorkerState")), "Worker states by node.")])),
+        (
+            "TaskWorkers",
+            object([
+                ("workers", by_name(reference("WorkerState")), "Worker states by node."),
+                (
+                    "reruns?",
+                    by_name(count()),
+                    "How often a node's was run again because its agent restarted.",
+                ),
+            ]),
+        ),
         (
             "Watch",
             object([
@@ -117,6 +127,7 @@ fn messages() -> Vec<(&'static str, Value)> {
                 ("present", list(long()), "The ids of all workers that it remembers."),
                 ("changed", by_number(reference("WorkerState")), "Those that changed."),
                 ("recorded?", by_number(reference("Cursor")), "How much those of them recorded that did."),
+                ("interrupted?", list(long()), "Those that the end of the agent's life before interrupted."),
             ]),
         ),
         (

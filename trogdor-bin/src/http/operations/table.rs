@@ -59,6 +59,14 @@ const RUN_MS: Parameter = parameter(
     "For how long the worker may run from now on, ms. Without it the spec decides, by the agent's wall clock.",
 );
 
+const LIFE: Parameter = parameter(
+    "header",
+    "Trogdor-Agent-Start-Ms",
+    "Long",
+    "For which life of the agent the worker is meant, by its serverStartMs; another one refuses it (500). It counts together with \
+     Trogdor-Run-Ms only.",
+);
+
 const fn json(schema: &'static str) -> Payload {
     Payload { media_type: "application/json", schema }
 }
@@ -270,7 +278,7 @@ pub(in crate::http) static OPERATIONS: [Operation; 29] = [
         Method::POST,
         ("/agent/worker/create", "createWorker"),
         "Creates a worker, or finds that it is there already with the same task and spec.",
-        &[TERM, RUN_MS],
+        &[TERM, RUN_MS, LIFE],
         Some(json("CreateWorker")),
         CREATING,
     ),
