@@ -16,7 +16,7 @@ use hyper::service::{Service, service_fn};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
@@ -36,6 +36,10 @@ use super::{Limits, Routes};
 
 /// Longest head of a request.
 const HEAD_LEN: usize = 64 << 10;
+
+/// Connections that may wait in the system's queue, if it takes so many. Where that is full, a client tries
+/// again after a whole second (RFC 6298).
+const BACKLOG: u32 = 4096;
 
 /// The pause after an accept that failed, most often for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -84,7 +88,10 @@ impl Server {
     /// The port is taken, or the system refuses for another reason.
     pub async fn bind(address: SocketAddr) -> Result<Server, BindError> {
         let bound = async {
-            let listener = TcpListener::bind(address).await?;
+            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            let listener = socket.listen(BACKLOG)?;
             Ok(Server {
                 address: listener.local_addr()?,
                 listener,
