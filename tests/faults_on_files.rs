@@ -5,7 +5,6 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use trogdor_bin::http::{AgentClient, ClientOptions, CoordinatorClient};
@@ -15,7 +14,7 @@ use trogdor_core::{Spec, TaskId, WorkerId, WorkerState};
 use trogdor_lab::{JavaTrogdor, Kafka, free_port};
 
 use crate::faults::space::{Inmate, Space};
-use crate::support::{Daemon, LIMIT, TROGDOR, all_done, platform, stderr, stdout, trogdor};
+use crate::support::{Daemon, TROGDOR, all_done, platform, stderr, stdout, trogdor, until_so};
 
 /// Where the file system is mounted; set for the run inside.
 const MOUNT: &str = "TEST_FAULT_FS";
@@ -169,7 +168,7 @@ impl Lab {
         let request = CreateTaskRequest { id: id.clone(), spec: Spec::from(spec) };
         coordinator.create_task(request).await.unwrap();
         let state = async || coordinator.task(id.clone()).await.unwrap();
-        until("the fault", async || {
+        until_so("the fault", async || {
             let state = state().await;
             assert!(!state.is_done(), "{state:?}");
             state.status()["state"] == "Added fault unreadable"
@@ -178,7 +177,7 @@ impl Lab {
         assert_eq!(std::fs::read(&file).unwrap_err().raw_os_error(), Some(5));
 
         coordinator.stop_task(id.clone()).await.unwrap();
-        until("the end of the task", async || state().await.is_done()).await;
+        until_so("the end of the task", async || state().await.is_done()).await;
         let done = state().await;
         assert_eq!(done.error(), None, "{done:?}");
         assert_eq!(done.status()["state"], "Removed fault unreadable", "{done:?}");
@@ -221,7 +220,7 @@ impl Lab {
         let task_id = TaskId::from(format!("fault{}", self.last));
         let request = CreateWorkerRequest { worker_id, task_id, spec: Spec::from(spec) };
         self.agent.create_worker(request, StartRule::AtOnce { run_ms: 600_000 }).await.unwrap();
-        until(sentence, async || {
+        until_so(sentence, async || {
             let state = self.worker(worker_id).await;
             assert!(!matches!(state, WorkerState::Done { .. }), "{state:?}");
             json!(state)["status"]["state"].as_str().is_some_and(|said| said.starts_with(sentence))
@@ -232,8 +231,10 @@ impl Lab {
 
     async fn heal(&self, worker: WorkerId) {
         self.agent.stop_worker(worker).await.unwrap();
-        until("the end of the fault", async || matches!(self.worker(worker).await, WorkerState::Done { .. }))
-            .await;
+        until_so("the end of the fault", async || {
+            matches!(self.worker(worker).await, WorkerState::Done { .. })
+        })
+        .await;
         let state = json!(self.worker(worker).await);
         assert!(state["error"].as_str().unwrap_or("").is_empty(), "{state}");
         assert_eq!(state["status"]["node"], "clean", "{state}");
@@ -244,7 +245,7 @@ impl Lab {
     }
 
     async fn broker_ends(&self, reason: &str) {
-        until("the end of the broker", async || !self.kafka.is_running()).await;
+        until_so("the end of the broker", async || !self.kafka.is_running()).await;
         let log = self.kafka.log_tail(2000);
         assert!(log.contains(reason), "{reason:?} is not in the broker's log:\n{log}");
     }
@@ -285,17 +286,6 @@ impl Lab {
                "consumerNode": "node0", "bootstrapServers": self.kafka.bootstrap(),
                "targetMessagesPerSec": 100_000, "maxMessages": records, "activeTopics": [format!("{topic}:0")]})
     }
-}
-
-/// Asks again and again.
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let asking = async {
-        let mut ticks = tokio::time::interval(Duration::from_millis(20));
-        while !is_so().await {
-            ticks.tick().await;
-        }
-    };
-    tokio::time::timeout(LIMIT, asking).await.unwrap_or_else(|_| panic!("waited too long for {what}"));
 }
 
 /// For runs whose broker dies.

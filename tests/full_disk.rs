@@ -15,7 +15,7 @@ use trogdor_core::messages::{CreateTaskRequest, CreateWorkerRequest, TasksReques
 use trogdor_core::noop::NO_OP;
 use trogdor_core::{Spec, TaskId, TaskState, WorkerId};
 
-use crate::support::{Daemon, LIMIT, TROGDOR, platform};
+use crate::support::{Daemon, TROGDOR, platform, until_so};
 
 /// A file system of a few megabytes that only those see who are started in it.
 struct SmallDisk {
@@ -103,15 +103,6 @@ async fn create(client: &CoordinatorClient, id: &str, spec: Spec) -> Result<(), 
     client.create_task(CreateTaskRequest { id: TaskId::from(id), spec }).await
 }
 
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let looking = async {
-        while !is_so().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(LIMIT, looking).await.unwrap_or_else(|_| panic!("{what}"));
-}
-
 async fn ended(client: &CoordinatorClient, id: &str) -> TaskState {
     let state = client.await_task(TaskId::from(id), Duration::from_secs(20)).await.unwrap();
     assert!(state.is_done(), "{id}: {state:?}");
@@ -138,7 +129,7 @@ async fn a_coordinator_whose_disk_is_full_refuses_new_tasks_and_loses_nothing() 
     let client = CoordinatorClient::new(&coordinator.target(), ClientOptions::once());
     for name in ["runs", "stopped"] {
         create(&client, name, waiting(folder.path(), name)).await.unwrap();
-        until("it begins", async || client.task(name.into()).await.unwrap().status() == &json!("began"))
+        until_so("it begins", async || client.task(name.into()).await.unwrap().status() == &json!("began"))
             .await;
     }
 
@@ -162,15 +153,17 @@ async fn a_coordinator_whose_disk_is_full_refuses_new_tasks_and_loses_nothing() 
     client.stop_task("stopped".into()).await.unwrap_or_else(|error| eprintln!("stopping: {error}"));
     go(folder.path(), "runs");
     let handle = AgentClient::new(&agent.target(), ClientOptions::once());
-    until("both end", async || handle.status().await.unwrap().workers.values().all(|state| state.is_done()))
-        .await;
+    until_so("both end", async || {
+        handle.status().await.unwrap().workers.values().all(|state| state.is_done())
+    })
+    .await;
 
     disk.free();
     for (name, status) in [("runs", json!("ended well")), ("stopped", json!("began"))] {
         let state = ended(&client, name).await;
         assert_eq!((state.error(), state.status()), (None, &status), "{name}");
     }
-    until("new tasks are taken", async || create(&client, "afterwards", long(10)).await.is_ok()).await;
+    until_so("new tasks are taken", async || create(&client, "afterwards", long(10)).await.is_ok()).await;
     let known: Vec<_> = client.tasks(TasksRequest::default()).await.unwrap().tasks.into_keys().collect();
 
     coordinator.kill().await;
@@ -194,7 +187,8 @@ async fn an_agent_whose_disk_is_full_begins_nothing_that_it_cannot_remember() {
     let coordinator = Daemon::start("coordinator", &config, "node0", &["--port", "0"]).await;
     let client = CoordinatorClient::new(&coordinator.target(), ClientOptions::once());
     create(&client, "runs", waiting(folder.path(), "runs")).await.unwrap();
-    until("it begins", async || client.task("runs".into()).await.unwrap().status() == &json!("began")).await;
+    until_so("it begins", async || client.task("runs".into()).await.unwrap().status() == &json!("began"))
+        .await;
 
     disk.fill();
     let handle = AgentClient::new(&agent.target(), ClientOptions::once());

@@ -81,7 +81,9 @@ impl Lab {
         let client = self.client();
         let mut last = None;
         let looking = async {
+            let mut ticks = tokio::time::interval(Duration::from_millis(20));
             loop {
+                ticks.tick().await;
                 // A coordinator may be away for a moment.
                 if let Ok(state) = client.task(TaskId::from(id)).await {
                     if is_so(&state) {
@@ -89,7 +91,6 @@ impl Lab {
                     }
                     last = Some(state);
                 }
-                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
         let found = tokio::time::timeout(LIMIT, looking).await;

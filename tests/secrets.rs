@@ -93,7 +93,9 @@ impl Watch {
         let seen = Arc::<Mutex<BTreeMap<_, _>>>::default();
         let (mut looking, found) = (JoinSet::new(), seen.clone());
         looking.spawn(async move {
+            let mut ticks = tokio::time::interval(Duration::from_millis(5));
             loop {
+                ticks.tick().await;
                 let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
                 for path in entries.map(|entry| entry.path()) {
                     let (Ok(data), Ok(text)) = (path.metadata(), std::fs::read_to_string(&path)) else {
@@ -102,7 +104,6 @@ impl Watch {
                     let mode = data.permissions().mode() & 0o777;
                     found.lock().unwrap().insert(path.display().to_string(), (mode, text));
                 }
-                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         });
         Watch { seen, _looking: looking }

@@ -12,7 +12,7 @@ use trogdor_core::messages::CreateTaskRequest;
 use trogdor_core::{Spec, TaskId};
 
 use super::peers::{Watch, assert_peak, daemon};
-use crate::support::{LIMIT, stderr, trogdor};
+use crate::support::{LIMIT, stderr, trogdor, until_task};
 
 const KINDS: [&str; 6] = ["silent", "endless", "gigabyte", "trickling", "numbers", "nonsense"];
 
@@ -107,12 +107,7 @@ async fn agents_that_do_not_answer_harm_no_task_of_others() {
         let created = Watch::start();
         create(&id, "node0").await;
         let id = TaskId::from(id.as_str());
-        let running = async {
-            while client.task(id.clone()).await.unwrap().status() != &json!(1) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(LIMIT, running).await.expect("it runs");
+        until_task(&client, &id, |state| state.status() == &json!(1)).await;
         let to_running = created.elapsed();
         let stopped = Watch::start();
         client.stop_task(id.clone()).await.unwrap();

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use trogdor_core::noop::NO_OP;
 
 use super::peers::{assert_peak, coordinator, meanwhile, status, to_the_end};
-use crate::support::{LIMIT, http};
+use crate::support::{LIMIT, http, until_so};
 
 const LONG: usize = 1 << 20;
 const TASKS: usize = 16;
@@ -53,19 +53,14 @@ async fn long_answers_that_nobody_takes_cost_bounded_memory_and_end() {
     assert_peak(&coordinator, "long answers that nobody takes", 700);
 
     // They are ended after 30 s in which they took nothing, and then there is room again.
-    let listing = async {
-        loop {
-            let (code, body) = http(&target, "GET", "/coordinator/tasks", "").await;
-            match code {
-                200 => return body,
-                503 => assert!(body.contains("too many l"), "{body}"),
-                code => panic!("{code} {body}"),
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-    };
-    let listing = async { tokio::time::timeout(LIMIT, listing).await.expect("there is room again") };
-    let listing = meanwhile(&target, "/coordinator/status", listing).await;
+    let mut listing = String::new();
+    let looking = until_so("there is room again", async || {
+        let (code, body) = http(&target, "GET", "/coordinator/tasks", "").await;
+        assert!(code == 200 || (code == 503 && body.contains("too many l")), "{code} {body}");
+        listing = body;
+        code == 200
+    });
+    meanwhile(&target, "/coordinator/status", looking).await;
     assert!(listing.len() > TASKS * LONG, "{}", listing.len());
     let (mut refused, mut ended) = (0, 0);
     for mut reader in readers {
@@ -117,7 +112,14 @@ async fn live_pages_that_nobody_reads_have_their_places_and_no_more() {
             codes.push(status(&String::from_utf8_lossy(&head)));
             readers.push(reader);
         }
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        // Five states a reader, as one sees who reads after all.
+        let mut seen = Vec::new();
+        while seen.windows(5).filter(|text| text == b"data:").count() < 5 {
+            let mut part = [0; 4096];
+            let len = readers[0].read(&mut part).await.unwrap();
+            assert!(len > 0, "the feed goes on");
+            seen.extend_from_slice(&part[..len]);
+        }
         (codes, readers)
     };
     let (codes, _readers) = meanwhile(&target, "/coordinator/status", attack).await;

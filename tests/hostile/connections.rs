@@ -9,7 +9,7 @@ use super::peers::{
     Watch, assert_peak, connect, connections, coordinator, daemon, meanwhile, status, to_the_end, trickle,
 };
 use crate::secured::lab::{Lab, Outcome, request};
-use crate::support::{Daemon, platform};
+use crate::support::{Daemon, http, platform};
 
 const MANY: usize = 10_000;
 /// One such test at a time: this process may have only so many open files.
@@ -45,7 +45,12 @@ async fn ten_thousand_silent_connections_keep_nobody_out() {
     let held = meanwhile(&target, "/coordinator/status", open(&target, count, b"")).await;
     assert_eq!(held.len(), count);
     // They stay, and others come and go.
-    meanwhile(&target, "/coordinator/status", tokio::time::sleep(Duration::from_secs(2))).await;
+    let others = async {
+        for _ in 0..100 {
+            assert_eq!(http(&target, "GET", "/coordinator/tasks", "").await.0, 200);
+        }
+    };
+    meanwhile(&target, "/coordinator/status", others).await;
     let half = meanwhile(&target, "/coordinator/status", open(&target, count / 4, b"GET /coordi")).await;
     assert_peak(&coordinator, "silent connections", 400);
     // They cannot be kept open for long.

@@ -7,6 +7,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::Command;
+use tokio::time::MissedTickBehavior;
 use trogdor_core::{Clock, SystemClock};
 
 use crate::support::{Daemon, LIMIT, TROGDOR, http, platform};
@@ -66,10 +67,12 @@ pub fn assert_peak(daemon: &Daemon, what: &str, most_mib: u64) {
 pub async fn meanwhile<T>(target: &str, path: &str, attack: impl Future<Output = T>) -> T {
     let asking = async {
         let mut took = Vec::new();
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            ticks.tick().await;
             took.push(ask(target, path).await);
             check(&took);
-            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     let done = tokio::select! {

@@ -31,6 +31,17 @@ pub async fn until<T: DeserializeOwned>(cluster: &Cluster, id: &TaskId, wanted: 
     found.unwrap_or_else(|_| panic!("it does not come to that: {last:?}"))
 }
 
+/// Looks again and again until something is so that nobody tells of.
+pub async fn until_so(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let looking = async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        while !is_so().await {
+            ticks.tick().await;
+        }
+    };
+    tokio::time::timeout(LIMIT, looking).await.unwrap_or_else(|_| panic!("waited too long for: {what}"));
+}
+
 /// Asks a coordinator, ours or Java's, until a task is as wanted. Java's has no long poll.
 pub async fn until_task(
     coordinator: &CoordinatorClient,
