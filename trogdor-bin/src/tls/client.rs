@@ -8,20 +8,22 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::Uri;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
 use rustls::{AlertDescription, ClientConfig, Error};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
 use tower_service::Service;
+use trogdor_core::SystemClock;
 
 use super::party::Inner;
 use super::stream::MaybeTls;
 use super::verify::{Note, Servers};
-use super::{Party, Role, moment};
+use super::{Party, Role, Standing, moment};
 
 type AnyError = Box<dyn StdError + Send + Sync>;
 
@@ -32,6 +34,66 @@ pub(crate) struct TlsProblem {
     text: String,
     /// Whether the next try would meet the same.
     pub(crate) is_lasting: bool,
+}
+
+/// A connection to a daemon that is asked for nothing once it would not be believed any more.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    stream: MaybeTls<TcpStream>,
+    standing: Option<(Party, Standing)>,
+}
+
+impl Judged {
+    /// Looked at before anything is sent.
+    fn look(&self) -> io::Result<()> {
+        let Some((party, standing)) = &self.standing else { return Ok(()) };
+        let now_ms = SystemClock::shared().now().wall_ms;
+        standing.holds(party, now_ms).map_err(|reason| io::Error::other(not_believed(&reason)))
+    }
+}
+
+impl AsyncRead for Judged {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Judged {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.look()?;
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.look()?;
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+impl Connection for Judged {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+fn not_believed(reason: &str) -> String {
+    format!("it is not believed: {reason}")
 }
 
 /// Makes connections.
@@ -55,7 +117,7 @@ impl Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<MaybeTls<TcpStream>>;
+    type Response = TokioIo<Judged>;
     type Error = AnyError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, AnyError>> + Send>>;
 
@@ -69,7 +131,7 @@ impl Service<Uri> for Connector {
         Box::pin(async move {
             let stream = connecting.await?.into_inner();
             let Some((party, expected)) = tls else {
-                return Ok(TokioIo::new(MaybeTls::Plain(stream)));
+                return Ok(TokioIo::new(Judged { stream: MaybeTls::Plain(stream), standing: None }));
             };
             let handshake = party.connect(stream, &host, expected);
             let Ok(connected) = tokio::time::timeout(limit, handshake).await else {
@@ -83,28 +145,27 @@ impl Service<Uri> for Connector {
 
 impl Party {
     /// Takes part in a handshake as the client, with a daemon of a role at a host.
-    async fn connect(
-        &self,
-        stream: TcpStream,
-        host: &str,
-        expected: Role,
-    ) -> Result<MaybeTls<TcpStream>, TlsProblem> {
+    async fn connect(&self, stream: TcpStream, host: &str, expected: Role) -> Result<Judged, TlsProblem> {
         let lasting = |text: String| TlsProblem { text, is_lasting: true };
         let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(bare)
             .map_err(|_| lasting(format!("{host:?} can stand in no certificate")))?;
         let note = Note::default();
+        let judged_by = self.now();
         let config =
-            self.now().client_config(expected, note.clone()).map_err(|error| lasting(error.to_string()))?;
-        match TlsConnector::from(Arc::new(config)).connect(name, stream).await {
-            Ok(stream) => Ok(MaybeTls::Tls(Box::new(TlsStream::Client(stream)))),
-            Err(error) => Err(self.refusal(&error, note.get())),
-        }
+            judged_by.client_config(expected, note.clone()).map_err(|error| lasting(error.to_string()))?;
+        let connecting = TlsConnector::from(Arc::new(config)).connect(name.clone(), stream);
+        let stream = connecting.await.map_err(|error| self.refusal(&error, note.get()))?;
+        let chain = stream.get_ref().1.peer_certificates().map(<[_]>::to_vec).unwrap_or_default();
+        let standing = Standing::of_server(chain, name, judged_by)
+            .ok_or_else(|| lasting("its certificate cannot be read".to_owned()))?;
+        let stream = MaybeTls::Tls(Box::new(TlsStream::Client(stream)));
+        Ok(Judged { stream, standing: Some((self.clone(), standing)) })
     }
 
     fn refusal(&self, error: &io::Error, note: Option<&String>) -> TlsProblem {
         if let Some(reason) = note {
-            return TlsProblem { text: format!("it is not believed: {reason}"), is_lasting: true };
+            return TlsProblem { text: not_believed(reason), is_lasting: true };
         }
         if let Some(text) = alert_sentence(error, Some(self)) {
             return TlsProblem { text, is_lasting: true };

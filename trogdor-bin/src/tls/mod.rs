@@ -12,6 +12,7 @@ mod party;
 mod reload;
 mod role;
 mod server;
+mod standing;
 mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -22,9 +23,9 @@ pub use certificate::Identity;
 pub(crate) use client::{Connector, TlsProblem, alert_sentence};
 pub use options::TlsArgs;
 pub use party::{Party, Side};
-pub(crate) use reload::Standing;
 pub use role::Role;
 pub(crate) use server::Refused;
+pub(crate) use standing::Standing;
 pub(crate) use stream::MaybeTls;
 
 /// A moment as people and machines read it: `2026-11-23T10:00:00Z`.

@@ -5,12 +5,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use rustls::pki_types::{CertificateDer, UnixTime};
 use tracing::{info, warn};
 use trogdor_core::SystemClock;
 
 use super::party::{Files, Inner};
-use super::verify::why_not;
 use super::{Party, moment};
 
 /// How often files are looked at. They are read when two looks in a row have seen the same, so that those that are
@@ -48,7 +46,7 @@ impl Party {
         seen.map(|file| file.map(|file| (file.len(), file.ino(), file.mtime(), file.mtime_nsec()))).collect()
     }
 
-    fn read_again(&self) {
+    pub(super) fn read_again(&self) {
         let old = self.now();
         let now_ms = SystemClock::shared().now().wall_ms;
         let new = Inner::open(old.files.clone(), self.0.side, now_ms).and_then(|new| {
@@ -71,43 +69,13 @@ impl Party {
     }
 }
 
-/// How a peer was believed that is connected.
-#[derive(Clone)]
-pub(crate) struct Standing {
-    pub(super) certificate: CertificateDer<'static>,
-    pub(super) judged_by: Arc<Inner>,
-}
-
-impl std::fmt::Debug for Standing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Standing").finish_non_exhaustive()
-    }
-}
-
-impl Standing {
-    /// Whether the peer would be believed as the files are now.
-    ///
-    /// # Errors
-    /// Why not, in one line.
-    pub(crate) fn holds(&self, party: &Party, now_ms: i64) -> Result<(), String> {
-        let current = party.now();
-        if Arc::ptr_eq(&current, &self.judged_by) {
-            return Ok(());
-        }
-        let now = UnixTime::since_unix_epoch(Duration::from_millis(now_ms.max(0) as u64));
-        // Between the two there is none: the lab's authority signs all by itself.
-        let judged = current.clients.verify_client_cert(&self.certificate, &[], now);
-        judged.map(drop).map_err(|error| why_not(&error, &self.certificate, now, &current.files.authority))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
     use super::*;
     use crate::tls::tests::{Lab, party};
-    use crate::tls::{Authority, Role, Side};
+    use crate::tls::{Authority, Role, Side, Standing};
 
     fn now_ms() -> i64 {
         SystemClock::shared().now().wall_ms
@@ -152,7 +120,7 @@ mod tests {
         let party = party(&folder, Side::Agent).unwrap();
         let standing = |folder: &Path| {
             let owner = crate::tls::tests::party(folder, Side::Client).unwrap();
-            Standing { certificate: owner.now().key.cert[0].clone(), judged_by: party.now() }
+            Standing::of_client(owner.now().key.cert.clone(), party.now()).unwrap()
         };
         let (alices, bobs) = (standing(&alice), standing(&bob));
         let authority = Authority::open(lab.folder(), now_ms()).unwrap();

@@ -40,11 +40,10 @@ impl Party {
             reason: note.get().cloned().unwrap_or_else(|| error.to_string()),
             stream: Some(stream),
         })?;
-        let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-        let certificate = certificate.map(|certificate| certificate.clone().into_owned());
-        match certificate.and_then(|certificate| Some((Identity::read(&certificate)?, certificate))) {
-            Some((identity, certificate)) => {
-                let standing = Standing { certificate, judged_by };
+        let chain = stream.get_ref().1.peer_certificates().map(<[_]>::to_vec).unwrap_or_default();
+        let identity = chain.first().and_then(|own| Identity::read(own));
+        match identity.zip(Standing::of_client(chain, judged_by)) {
+            Some((identity, standing)) => {
                 Ok((MaybeTls::Tls(Box::new(TlsStream::Server(stream))), identity, standing))
             }
             None => Err(Refused { reason: "its certificate cannot be read".to_owned(), stream: None }),
