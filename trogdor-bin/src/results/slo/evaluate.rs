@@ -123,6 +123,11 @@ impl Scope<'_> {
         let found = match (&slo.figure.source, slo.statistic) {
             (Source::Times(recorded), statistic) => {
                 let latencies = measured.latencies(recorded);
+                // Where all that was counted was delivered, it was measured that nothing failed.
+                let has_none = [&FAILED, &UNKNOWN].map(|counted| counted.of(measured)) == [Some(0); 2];
+                if *recorded == figures::FAILURE_TIME && statistic == Some(Statistic::Count) && has_none {
+                    return Ok(0.0);
+                }
                 match statistic.filter(|_| !latencies.is_empty()) {
                     Some(statistic) if *recorded == figures::END_TO_END && statistic != Statistic::Count => {
                         Some(self.end_to_end_us(statistic.of(latencies), slo.operator)?)

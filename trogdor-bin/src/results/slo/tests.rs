@@ -173,6 +173,21 @@ fn what_was_not_measured_is_missed() {
 }
 
 #[test]
+fn no_failures_are_a_count_and_have_no_times() {
+    let mut clean = Recording::default();
+    clean.push(Interval::new(0, 1000).with_count(counts::HANDED_OVER, 5).with_count(counts::DELIVERED, 5));
+    let bundle = bundle([
+        ("a", task(false, json!({}), Some(clean))),
+        ("b", task(false, json!({}), Some(recording()))),
+    ]);
+    assert_eq!(outcome(&bundle, "a:failure.count<=0", NO_WARM_UP), (true, "0".to_owned()));
+    for slo in ["a:failure.p99<1s", "b:failure.count<=10"] {
+        let not_measured = "not measured: no task has a value for failure".to_owned();
+        assert_eq!(outcome(&bundle, slo, NO_WARM_UP), (false, not_measured), "{slo}");
+    }
+}
+
+#[test]
 fn a_warm_up_is_left_out_of_times_and_counts() {
     let told = json!({"totalSent": 100, "failed": 10, "duplicates": {"count": 3}});
     let bundle = bundle([("a", task(false, told, Some(recording())))]);
