@@ -93,12 +93,9 @@ fn heal_open(journal: &Journal, patience: Duration, tools: &Tools) -> Result<Opt
     };
     if remains.is_empty() {
         tools.moment(Moment::BeforeForget);
-        match held {
-            Some(held) => held.forget()?,
-            None => std::fs::remove_file(journal.path())
-                .map_err(FaultError::file("cannot remove the journal", journal.path()))?,
-        }
+        journal.forget()?;
     }
+    drop(held);
     Ok(Some(Healed { journal: journal.path().to_owned(), record, remains }))
 }
 

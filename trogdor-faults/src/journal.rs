@@ -76,7 +76,8 @@ pub struct Record {
 impl Record {
     /// Reads the text of a journal, as [`Journal::read`] does; an error is the line and what is wrong there.
     pub(crate) fn parse(text: &[u8]) -> Result<Option<Record>, (usize, String)> {
-        let whole = text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+        let lines = text.split_inclusive(|byte| *byte == b'\n');
+        let whole = lines.filter(|line| line.ends_with(b"\n") || planted!(TornIsDamage));
         let mut lines = (1..).zip(whole);
         let Some((_, first)) = lines.next() else { return Ok(None) };
         let header: Header = serde_json::from_slice(first).map_err(|error| (1, error.to_string()))?;
@@ -109,9 +110,12 @@ impl Journal {
             .open(&path)
             .map_err(FaultError::file("cannot create the journal", &path))?;
         let journal = Journal { path, file: Arc::new(file) };
-        journal.append(header)?;
-        sync_dir(dir)?;
-        Ok(journal)
+        let begun = journal.append(header).and_then(|()| sync_dir(dir));
+        if begun.is_err() {
+            // Nobody will end what was never begun.
+            let _ = std::fs::remove_file(&journal.path);
+        }
+        begun.map(|()| journal)
     }
 
     /// Opens one that is there; `None` if it has gone meanwhile.
@@ -163,11 +167,37 @@ impl Journal {
         Record::parse(&text).map_err(fail)
     }
 
+    /// Removes it: the fault is history. Somebody else may have done so while this process was frozen.
+    pub(crate) fn forget(&self) -> Result<(), FaultError> {
+        match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(FaultError::file("cannot remove the journal", &self.path)(error))
+            }
+            _ => self.path.parent().map_or(Ok(()), sync_dir),
+        }
+    }
+
     fn append(&self, value: &impl Serialize) -> Result<(), FaultError> {
         let failed = || FaultError::file("cannot write the journal", &self.path);
         let mut line = serde_json::to_vec(value).map_err(|error| failed()(error.into()))?;
         line.push(b'\n');
-        (&*self.file).write_all(&line).and_then(|()| self.file.sync_data()).map_err(failed())
+        let len = self.file.metadata().map_err(failed())?.len();
+        let written = self.write(&line).and_then(|()| self.file.sync_data());
+        if written.is_err() && !planted!(LeavesTornLines) {
+            // A fault can go on without a step, and the next line must not join what is there of this one. An end that cannot be
+            // cut off is one that was not begun, as long as nothing follows.
+            let _ = self.file.set_len(len);
+        }
+        written.map_err(failed())
+    }
+
+    fn write(&self, line: &[u8]) -> std::io::Result<()> {
+        #[cfg(test)]
+        if let Some(len) = crate::simulation::room_for(line.len()) {
+            (&*self.file).write_all(&line[..len])?;
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        (&*self.file).write_all(line)
     }
 }
 
@@ -182,13 +212,6 @@ impl Held<'_> {
             return Err(FaultError::HealedElsewhere);
         }
         self.0.append(step)
-    }
-
-    /// Removes the journal: the fault is history.
-    pub(crate) fn forget(self) -> Result<(), FaultError> {
-        let path = &self.0.path;
-        std::fs::remove_file(path).map_err(FaultError::file("cannot remove the journal", path))?;
-        path.parent().map_or(Ok(()), sync_dir)
     }
 }
 

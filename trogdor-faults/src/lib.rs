@@ -6,6 +6,17 @@
 //!
 //! No fault class touches the node by itself, and nothing here runs a shell.
 
+/// Whether this mistake is to be made, to see that the simulation finds it. Only tests make any.
+macro_rules! planted {
+    ($mistake:ident) => {{
+        #[cfg(test)]
+        let planted = crate::simulation::is_planted(crate::simulation::Planted::$mistake);
+        #[cfg(not(test))]
+        let planted = false;
+        planted
+    }};
+}
+
 mod abilities;
 mod addresses;
 mod cgroups;
@@ -40,6 +51,8 @@ mod readiness;
 mod reaper;
 mod reaper_link;
 mod rehearsal;
+#[cfg(test)]
+mod simulation;
 mod steps;
 mod tools;
 mod traffic_control;

@@ -25,6 +25,12 @@ impl FaultId {
         FaultId("00000000".to_owned())
     }
 
+    /// A certain one.
+    #[cfg(test)]
+    pub(crate) fn numbered(number: u32) -> FaultId {
+        FaultId(format!("{number:08x}"))
+    }
+
     /// Its digits.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -4,7 +4,7 @@
 //! the end of the pipe is the end of the agent. It ends when the agent is gone and nothing is left.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,8 @@ use crate::tools::Tools;
 /// How often healing is tried again when something is left, and how long the pause is.
 const TRIES: usize = 120;
 const PAUSE: Duration = Duration::from_millis(500);
+/// How often that is within a lease while the agent is silent.
+const AGAIN: u32 = 4;
 
 /// What the reaper is told on its command line.
 #[derive(Debug, Clone)]
@@ -48,32 +50,64 @@ pub fn reaper(args: &ReaperArgs, tools: &Tools) -> Result<(), FaultError> {
     // What ends it unexpectedly shall be in the log, too.
     readiness::turn_output_to(&log)?;
 
-    let mut deadline = clock::now() + args.lease;
+    let mut watch = Watch::begin(args.clone());
     loop {
-        match heard(deadline) {
-            Heard::Renewal => deadline = clock::now() + args.lease,
-            Heard::Nothing => {
-                heal_and_tell(&args.folder, tools, &log, "the lease ran out");
-                // As long as the agent stays silent, whatever it may have begun meanwhile is undone too.
-                deadline = clock::now() + args.lease;
+        let heard = heard(watch.deadline);
+        match watch.hears(&heard, tools, &mut &log) {
+            None => {}
+            Some(true) => return Ok(()),
+            Some(false) => {
+                return Err(FaultError::Reaper(format!("something is left; see {}", path.display())));
             }
-            Heard::End => break,
         }
     }
-    for _ in 0..TRIES {
-        if heal_and_tell(&args.folder, tools, &log, "the agent is gone") {
-            return Ok(());
-        }
-        clock::pause(PAUSE);
-    }
-    Err(FaultError::Reaper(format!("something is left; see {}", path.display())))
 }
 
 /// What came from the agent.
-enum Heard {
+#[derive(Debug)]
+pub(crate) enum Heard {
     Renewal,
+    /// Until the deadline.
     Nothing,
     End,
+}
+
+/// What a reaper does when it hears something, or nothing.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    args: ReaperArgs,
+    /// How long the agent may be silent.
+    pub(crate) deadline: Instant,
+}
+
+impl Watch {
+    pub(crate) fn begin(args: ReaperArgs) -> Watch {
+        let deadline = clock::now() + args.lease;
+        Watch { args, deadline }
+    }
+
+    /// Heals if it is time; whether nothing is left, once all is over.
+    pub(crate) fn hears(&mut self, heard: &Heard, tools: &Tools, log: &mut impl Write) -> Option<bool> {
+        let is_clean = match heard {
+            Heard::Renewal => true,
+            Heard::Nothing if planted!(DeafReaper) => true,
+            Heard::Nothing => heal_and_tell(&self.args.folder, tools, log, "the lease ran out"),
+            Heard::End => {
+                let mut is_clean = || heal_and_tell(&self.args.folder, tools, log, "the agent is gone");
+                return Some((0..TRIES).any(|_| {
+                    let is_clean = is_clean();
+                    if !is_clean {
+                        clock::pause(PAUSE);
+                    }
+                    is_clean
+                }));
+            }
+        };
+        // As long as the agent stays silent, whatever it may have begun meanwhile is undone too, and what is left sooner.
+        let wait = if is_clean { self.args.lease } else { self.args.lease / AGAIN };
+        self.deadline = clock::now() + wait;
+        None
+    }
 }
 
 fn heard(deadline: Instant) -> Heard {
@@ -95,7 +129,7 @@ fn heard(deadline: Instant) -> Heard {
 }
 
 /// Undoes all faults and writes that to the log; whether nothing is left.
-fn heal_and_tell(folder: &Path, tools: &Tools, mut log: &File, why: &str) -> bool {
+fn heal_and_tell(folder: &Path, tools: &Tools, log: &mut impl Write, why: &str) -> bool {
     let mut tell = |text: String| {
         // A disk that is full must not keep it from healing.
         let _ = writeln!(log, "{why}: {text}");

@@ -51,12 +51,32 @@ pub struct Tools {
     observer: Option<Observer>,
     /// Goes to each command as its standard input: the lock on it lasts as long as the command.
     lock: Option<Arc<File>>,
+    /// Answers in the place of programs.
+    #[cfg(test)]
+    played: Option<Player>,
 }
+
+/// What is said in the place of a program that is given these words: its exit code.
+#[cfg(test)]
+pub(crate) type Player = Arc<dyn Fn(&[&str]) -> i32 + Send + Sync>;
 
 impl Tools {
     /// Tools with this program as the helper for reaper, packet path and fault file system.
     pub fn new(helper: impl Into<PathBuf>) -> Tools {
-        Tools { helper: helper.into(), limit: COMMAND_LIMIT, observer: None, lock: None }
+        Tools {
+            helper: helper.into(),
+            limit: COMMAND_LIMIT,
+            observer: None,
+            lock: None,
+            #[cfg(test)]
+            played: None,
+        }
+    }
+
+    /// The same, with programs that are played.
+    #[cfg(test)]
+    pub(crate) fn played(self, player: Player) -> Tools {
+        Tools { played: Some(player), ..self }
     }
 
     /// The same, with another limit for each command than ten seconds.
@@ -92,6 +112,12 @@ impl Tools {
     /// # Errors
     /// It cannot be started or does not end in time. A code other than 0 is an answer, not an error.
     pub fn ask(&self, argv: &[impl AsRef<str>]) -> Result<Answer, FaultError> {
+        #[cfg(test)]
+        if let Some(player) = &self.played {
+            let status =
+                ExitStatus::from_raw(player(&argv.iter().map(AsRef::as_ref).collect::<Vec<_>>()) << 8);
+            return Ok(Answer { command: shown(argv), status, out: String::new(), err: String::new() });
+        }
         let mut command = self.command(argv);
         let shown = shown(argv);
         let program = || argv.first().map_or("", AsRef::as_ref).to_owned();
