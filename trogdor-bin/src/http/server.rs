@@ -259,7 +259,7 @@ where
     let (method, uri) = (request.method().clone(), cut(&request.uri().to_string()));
     let clock = SystemClock::shared();
     let visit = guest.visit(&mut request);
-    let response = match visit.refusal() {
+    let response = match visit.refusal().or_else(|| too_long(&request)) {
         None => routes.call(request).await?,
         Some(refusal) => {
             // A client that is still sending would not see the answer.
@@ -277,6 +277,17 @@ where
         info!(%peer, %method, %uri, status, took_ms, "request");
     }
     Ok(response.map(|body| Leaving::new(body, share, place.clone())))
+}
+
+/// A head may come in that is up to twice as long as allowed: hyper looks at the length of what it has between two reads,
+/// and not when it finds the end.
+fn too_long<B>(request: &Request<B>) -> Option<Refusal> {
+    let asked = request.uri().path_and_query().map_or(0, |asked| asked.as_str().len());
+    // Each with a colon, a blank and the end of its line.
+    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    let is_too_long = asked + headers.sum::<usize>() > HEAD_LEN;
+    let text = || format!("the head of the request is longer than {HEAD_LEN} bytes");
+    is_too_long.then(|| Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text()))
 }
 
 /// The answer, if there is memory for it until it is taken.

@@ -1,7 +1,7 @@
 //! The coordinator's state in a file of redb: records of JSON by key, the format's number, and the term.
 
-use std::fs;
-use std::io;
+use std::fs::{self, TryLockError};
+use std::io::{self, BufRead as _, BufReader};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -15,49 +15,69 @@ const NUMBERS: TableDefinition<&str, i64> = TableDefinition::new("numbers");
 /// The format of the records, which grows when an older program could not read them.
 const FORMAT: (&str, i64) = ("format", 1);
 const TERM: &str = "term";
+const IN_USE: &str = "another coordinator uses it; end that one, or use another --state-dir";
+/// What copies of files are called that were not opened: `coordinator.redb.damaged-MS`.
+const DAMAGED: &str = "damaged";
+const NEWER: &str = "newer";
 /// Memory for the pages of the file. Nothing is read but at the start, and each commit touches few of them.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
-
-/// The database at this path; a new one where there is none.
-fn database(path: &Path) -> Result<Database, DatabaseError> {
-    Database::builder().set_cache_size(CACHE_BYTES).create(path)
-}
 
 /// Opens the state in a folder, which is made if it is not there, and begins a new term.
 ///
 /// # Errors
-/// The state is in use, damaged, or of a newer program; it is left as it was.
+/// The state is in use, damaged, or of a newer program. What is damaged or newer is named with a copy of it as it was found.
 pub fn open(dir: &Path, now_ms: i64) -> Result<State, String> {
     make_dir(dir)?;
     let path = dir.join(FILE);
-    // Opening mends a file that was not closed, and must not make anything of one that cannot be mended.
-    let copy = copy_of(&path, now_ms)?;
-    let opened = read(&path, now_ms);
-    match (&opened, copy) {
-        (Err(Trouble::Damaged(why)), Some(copy)) => {
-            let (path, copy) = (path.display(), copy.display());
-            return Err(format!(
-                "the state {path} is damaged ({why}); {copy} is a copy of it as it was found. Put a backup in its place, \
-                 or move it away to begin with no tasks"
-            ));
+    let name = path.display();
+    // Opening writes: it mends a file that was not closed, and must not make anything of one that cannot be used. So the copy is
+    // opened first.
+    if let Some(copy) = copy_of(&path, now_ms)? {
+        match look(&copy) {
+            Ok(()) => discard(&copy),
+            Err(trouble) => return Err(refusal(&path, copy, trouble)),
         }
-        // Not needed; one that stays does no harm.
-        (_, Some(copy)) => drop(fs::remove_file(copy)),
-        (_, None) => {}
     }
-    match opened {
-        Ok((database, records, term)) => {
-            let store = Box::new(RedbStore { path, database: Some(database) });
-            Ok(State { store, records, term })
+    let (database, records, term) = read(&path, now_ms).map_err(|trouble| match trouble {
+        Trouble::Damaged(why) | Trouble::Other(why) => format!("the state {name}: {why}"),
+        Trouble::Newer(format) => {
+            format!("the state {name} was written by a newer trogdor (format {format})")
         }
-        Err(Trouble::Damaged(why) | Trouble::Other(why)) => {
-            Err(format!("the state {}: {why}", path.display()))
+    })?;
+    Ok(State { store: Box::new(RedbStore { path, database: Some(database) }), records, term })
+}
+
+/// What is said of a state that is not opened, with the copy that is kept of it.
+fn refusal(path: &Path, copy: PathBuf, trouble: Trouble) -> String {
+    let name = path.display();
+    let (what, kind, remedy) = match trouble {
+        Trouble::Damaged(why) => (
+            format!("is damaged ({why})"),
+            DAMAGED,
+            "Put a backup in its place, or move it away to begin with no tasks",
+        ),
+        Trouble::Newer(format) => (
+            format!("was written by a newer trogdor (format {format}, this one reads {})", FORMAT.1),
+            NEWER,
+            "Use that program, or another --state-dir",
+        ),
+        Trouble::Other(why) => {
+            discard(&copy);
+            return format!("the state {name}: {why}");
         }
+    };
+    match keep(path, copy, kind) {
+        Ok(copy) => {
+            format!("the state {name} {what}; {} is a copy of it as it was found. {remedy}", copy.display())
+        }
+        Err(error) => format!("the state {name} {what}, and cannot be copied: {error}. {remedy}"),
     }
 }
 
 enum Trouble {
     Damaged(String),
+    /// Its format.
+    Newer(i64),
     Other(String),
 }
 
@@ -67,13 +87,66 @@ fn make_dir(dir: &Path) -> Result<(), String> {
     made.map_err(|error| format!("cannot make the state directory {}: {error}", dir.display()))
 }
 
-/// A copy of the file as it is found, if it is there.
+/// A copy of the file as it is found, if it is there and nobody uses it.
 fn copy_of(path: &Path, now_ms: i64) -> Result<Option<PathBuf>, String> {
-    let copy = path.with_extension(format!("redb.damaged-{now_ms}"));
+    // Of a file that is written to, a copy tells nothing. Opening it asks again.
+    if let Ok(file) = fs::File::open(path)
+        && let Err(TryLockError::WouldBlock) = file.try_lock()
+    {
+        return Err(format!("the state {}: {IN_USE}", path.display()));
+    }
+    let copy = path.with_extension(format!("redb.{DAMAGED}-{now_ms}"));
     match fs::copy(path, &copy) {
         Ok(_) => Ok(Some(copy)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(format!("cannot copy the state {} before it is opened: {error}", path.display())),
+    }
+}
+
+/// Removes a copy that is not needed.
+fn discard(copy: &Path) {
+    // One that stays does no harm.
+    let _ = fs::remove_file(copy);
+}
+
+/// Keeps a copy of what is of this kind, unless there is the same one from an earlier start: whoever starts a daemon again
+/// and again would fill the disk. Gives the one that is kept.
+fn keep(path: &Path, copy: PathBuf, kind: &str) -> io::Result<PathBuf> {
+    // The one that was looked at may have been mended.
+    fs::copy(path, &copy)?;
+    let beginning = format!("{FILE}.{kind}-");
+    let siblings = path.parent().and_then(|dir| fs::read_dir(dir).ok()).into_iter().flatten();
+    let siblings = siblings.filter_map(|entry| entry.ok()).filter(|entry| {
+        entry.path() != copy && entry.file_name().to_str().is_some_and(|name| name.starts_with(&beginning))
+    });
+    let same = siblings.map(|entry| entry.path()).find(|other| is_same(other, &copy).unwrap_or(false));
+    if let Some(same) = same {
+        discard(&copy);
+        return Ok(same);
+    }
+    let named = copy.extension().and_then(|name| name.to_str()).and_then(|name| name.split_once('-'));
+    let named = named.map(|(_, moment)| path.with_extension(format!("redb.{kind}-{moment}")));
+    // Under whatever name, it is kept.
+    Ok(named.filter(|named| fs::rename(&copy, named).is_ok()).unwrap_or(copy))
+}
+
+fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
+    let (one, other) = (fs::File::open(one)?, fs::File::open(other)?);
+    if one.metadata()?.len() != other.metadata()?.len() {
+        return Ok(false);
+    }
+    let (mut one, mut other) = (BufReader::new(one), BufReader::new(other));
+    loop {
+        let (left, right) = (one.fill_buf()?, other.fill_buf()?);
+        let len = left.len().min(right.len());
+        if left.get(..len) != right.get(..len) {
+            return Ok(false);
+        }
+        if len == 0 {
+            return Ok(left.is_empty() && right.is_empty());
+        }
+        one.consume(len);
+        other.consume(len);
     }
 }
 
@@ -84,40 +157,47 @@ fn is_no_database(error: &io::Error) -> bool {
 
 type Read = (Database, Vec<SavedRecord>, Term);
 
-fn read(path: &Path, now_ms: i64) -> Result<Read, Trouble> {
+/// Whether a file can be used. Writes to it.
+fn look(path: &Path) -> Result<(), Trouble> {
     // An empty file would be taken for a new one.
     if fs::metadata(path).is_ok_and(|data| data.len() == 0) {
         return Err(Trouble::Damaged("it is empty".to_owned()));
     }
+    known(&opened(path)?).map(drop)
+}
+
+fn read(path: &Path, now_ms: i64) -> Result<Read, Trouble> {
     let is_new = !path.exists();
-    let database = database(path).map_err(|error| match error {
-        DatabaseError::DatabaseAlreadyOpen => {
-            Trouble::Other("another coordinator uses it; end that one, or use another --state-dir".to_owned())
-        }
-        DatabaseError::Storage(redb::StorageError::Io(error)) if !is_no_database(&error) => {
-            Trouble::Other(format!("cannot be opened: {error}"))
-        }
-        error => Trouble::Damaged(error.to_string()),
-    })?;
+    let database = opened(path)?;
+    let (records, last_term) = if is_new { (Vec::new(), None) } else { known(&database)? };
+    let term = now_ms.max(last_term.unwrap_or(i64::MIN).saturating_add(1));
+    begin(&database, term).map_err(|error| Trouble::Other(format!("cannot be written: {error}")))?;
+    Ok((database, records, Term(term)))
+}
+
+/// The database at this path; a new one where there is none.
+fn opened(path: &Path) -> Result<Database, Trouble> {
+    let database =
+        Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen => Trouble::Other(IN_USE.to_owned()),
+            DatabaseError::Storage(redb::StorageError::Io(error)) if !is_no_database(&error) => {
+                Trouble::Other(format!("cannot be opened: {error}"))
+            }
+            error => Trouble::Damaged(error.to_string()),
+        })?;
     // Whatever the directory lets others do: specs can hold secrets.
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))
         .map_err(|error| Trouble::Other(format!("cannot be kept from others: {error}")))?;
-    let damaged = |error: redb::Error| Trouble::Damaged(error.to_string());
-    let (records, last_term) =
-        if is_new { (Vec::new(), None) } else { contents(&database).map_err(damaged)? };
-    let last_term = match last_term {
-        Some((format, _)) if format > FORMAT.1 => {
-            return Err(Trouble::Other(format!(
-                "was written by a newer trogdor (format {format}, this one reads {}); use that one, or another --state-dir",
-                FORMAT.1
-            )));
-        }
-        Some((_, term)) => term,
-        None => i64::MIN,
-    };
-    let term = now_ms.max(last_term.saturating_add(1));
-    begin(&database, term).map_err(|error| Trouble::Other(format!("cannot be written: {error}")))?;
-    Ok((database, records, Term(term)))
+    Ok(database)
+}
+
+/// Records and last term of a state that this program knows how to read.
+fn known(database: &Database) -> Result<(Vec<SavedRecord>, Option<i64>), Trouble> {
+    let (records, numbers) = contents(database).map_err(|error| Trouble::Damaged(error.to_string()))?;
+    match numbers {
+        Some((format, _)) if format > FORMAT.1 => Err(Trouble::Newer(format)),
+        numbers => Ok((records, numbers.map(|(_, term)| term))),
+    }
 }
 
 /// The records, and format and term.
@@ -215,8 +295,15 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
     }
 
+    fn names(dir: &Path) -> Vec<String> {
+        let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    }
+
     #[test]
-    fn what_a_newer_program_wrote_is_refused_and_left_alone() {
+    fn what_a_newer_program_wrote_is_refused_and_left_alone_with_a_copy() {
         let dir = tempfile::tempdir().unwrap();
         drop(open(dir.path(), 5).unwrap());
         let path = dir.path().join(FILE);
@@ -225,11 +312,37 @@ mod tests {
         write.open_table(NUMBERS).unwrap().insert(FORMAT.0, FORMAT.1 + 1).unwrap();
         write.commit().unwrap();
         drop(database);
-        let error = open(dir.path(), 7).unwrap_err();
-        assert!(error.contains("was written by a newer trogdor (format 2, this one reads 1)"), "{error}");
+        let found = fs::read(&path).unwrap();
+        // However often it is tried.
+        for now_ms in [7, 8, 9] {
+            let error = open(dir.path(), now_ms).unwrap_err();
+            let copy = dir.path().join("coordinator.redb.newer-7");
+            let expected = format!(
+                "was written by a newer trogdor (format 2, this one reads 1); {} is a copy of it as it was found",
+                copy.display()
+            );
+            assert!(error.contains(&expected), "{error}");
+            assert_eq!((fs::read(&copy).unwrap(), fs::read(&path).unwrap()), (found.clone(), found.clone()));
+            assert_eq!(names(dir.path()), [FILE, "coordinator.redb.newer-7"]);
+        }
         let database = Database::open(&path).unwrap();
         let (records, numbers) = contents(&database).unwrap();
         assert_eq!((records.len(), numbers), (0, Some((2, 5))), "no term has begun");
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn one_copy_is_kept_of_each_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE);
+        let rows = [("pumpkin", 1), ("pumpkin", 1), ("turnip!", 2), ("pumpkin", 2), ("", 3), ("", 3)];
+        for (now_ms, (contents, copies)) in (10..).zip(rows) {
+            fs::write(&path, contents).unwrap();
+            let error = open(dir.path(), now_ms).unwrap_err();
+            let names = names(dir.path());
+            assert_eq!(names.len(), 1 + copies, "{names:?}");
+            let named = names.iter().find(|name| error.contains(&format!("{name} is a copy"))).unwrap();
+            assert_eq!(fs::read_to_string(dir.path().join(named)).unwrap(), contents);
+            assert_eq!(fs::read_to_string(&path).unwrap(), contents, "left alone");
+        }
     }
 }

@@ -26,6 +26,10 @@ const INBOX_LEN: usize = 1024;
 /// How long after a failure the next try to store is made.
 const STORE_AGAIN: Duration = Duration::from_secs(1);
 
+/// What is said beside the reason of something that is done, but not stored.
+const DONE_ALL_THE_SAME: &str = "; what was asked for is done all the same, but a coordinator that is started again before it \
+     is stored does not know of it";
+
 /// A running coordinator. Dropping it ends it at once; workers then run on at their agents.
 #[derive(Debug)]
 pub struct Coordinator {
@@ -241,16 +245,22 @@ impl Driver {
         }
     }
 
-    /// Says of something that was to be told after it was stored that it could not be. A creation is taken back.
+    /// Says of something that was to be told after it was stored that it could not be. A creation is taken back, and
+    /// whatever else was asked for is done.
     async fn tell_of_failure(&mut self, effect: Effect, text: &str) {
         let Effect::Reply { token, answer } = effect else { return self.perform(effect).await };
-        let created = self.creating.remove(&token);
-        if let Some(id) = created.filter(|_| answer.is_ok()) {
-            let effects = self.machine.step(self.config.clock.now(), Event::Revoke { id });
-            let effects = self.journal.take(effects);
-            self.perform_all(effects).await;
+        let mut text = text.to_owned();
+        match self.creating.remove(&token) {
+            Some(id) if answer.is_ok() => {
+                let effects = self.machine.step(self.config.clock.now(), Event::Revoke { id });
+                let effects = self.journal.take(effects);
+                self.perform_all(effects).await;
+            }
+            Some(_) => {}
+            // Stops do not wait for the disk, but whoever asked for one has no promise.
+            None => text.push_str(DONE_ALL_THE_SAME),
         }
-        let answer = answer.and_then(|()| Err(ApiError::Failed(text.to_owned())));
+        let answer = answer.and(Err(ApiError::Failed(text)));
         self.reply(token, answer);
     }
 

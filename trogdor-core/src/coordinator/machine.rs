@@ -252,6 +252,13 @@ impl CoordinatorMachine {
         effects
     }
 
+    /// The error of a task that has ended.
+    #[cfg(test)]
+    pub(crate) fn error_of_done(&self, id: &TaskId) -> Option<&str> {
+        let task = self.tasks.get(id)?;
+        matches!(task.phase, Phase::Done { .. }).then_some(task.error.as_str())
+    }
+
     /// When the next [`Event::Tick`] is due, on the monotonic clock.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         let start = self.pending.first().map(|(start_at, _)| *start_at);

@@ -342,6 +342,18 @@ fn an_agent_that_appears_too_late_gets_no_worker() {
     step(&mut machine, 0, create("foo", 1000));
     step(&mut machine, 1, failed(100, Command::Create, ApiError::Unreachable("refused".to_owned())));
     let effects = step(&mut machine, 1000, report("node0", 999, &[]));
+    // Nor is it known that it has none: what was sent and not answered may be late.
+    let unknown = "it is not known whether the agent on node \"node0\" got the worker before its time was over; its outcome is unknown";
+    assert_eq!(effects, [format!("node0 failed: {unknown}")]);
+    assert_eq!(short(&machine, "foo"), ("DONE", unknown.to_owned(), false));
+}
+
+#[test]
+fn a_worker_that_was_never_taken_in_its_time_has_expired() {
+    let mut machine = machine();
+    step(&mut machine, 0, create("foo", 1000));
+    step(&mut machine, 1, failed(100, Command::Create, ApiError::Failed("full".to_owned())));
+    let effects = step(&mut machine, 1000, report("node0", 999, &[]));
     assert_eq!(effects, ["node0 failed: worker expired"]);
     assert_eq!(short(&machine, "foo"), ("DONE", "worker expired".to_owned(), false));
 }

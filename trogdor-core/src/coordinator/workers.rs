@@ -112,6 +112,8 @@ impl WorkerEntry {
                 }
                 self.blocked = true;
             }
+            #[cfg(test)]
+            (Command::Stop, Ok(())) if is_planted(Planted::DoneWhenAsked) => self.end(now, String::new()),
             (Command::Stop, Ok(())) => self.stop_sent = true,
             (Command::Destroy, Ok(())) => self.presence = Presence::Absent,
             (Command::Stop | Command::Destroy, Err(_)) => self.blocked = true,
@@ -126,6 +128,7 @@ impl WorkerEntry {
         // Before there was an acknowledgement, another life of the agent may have run it.
         let was_there =
             self.was_present || (life.is_some() && self.sent_to.is_some_and(|sent_to| Some(sent_to) != life));
+        let is_late = now.mono_ms >= self.end_at && !self.blocked;
         #[cfg(test)]
         if self.should_run && is_planted(Planted::RunsAgain) {
             return;
@@ -146,14 +149,15 @@ impl WorkerEntry {
             let is_interrupted = self.should_run && life.is_some() && life != self.sent_to;
             self.end(now, format!("{cause}; its outcome is unknown"));
             self.is_interrupted = is_interrupted;
-        } else if !self.should_run && self.is_astray {
+        } else if self.is_astray && (!self.should_run || is_late) {
             let node = &self.node;
+            let when = if self.should_run { "its time was over" } else { "it was to stop" };
             self.end(now, format!(
-                "it is not known whether the agent on node {node:?} got the worker before it was to stop; its outcome is unknown"
+                "it is not known whether the agent on node {node:?} got the worker before {when}; its outcome is unknown"
             ));
         } else if !self.should_run {
             self.end(now, String::new());
-        } else if now.mono_ms >= self.end_at && !self.blocked {
+        } else if is_late {
             self.end(now, "worker expired".to_owned());
         }
     }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use rand::RngExt as _;
 use serde_json::{Value, json};
 
+use super::disk::{Disk, Job};
 use super::world::{Answer, EPOCH_MS, Happening, Process, Request, World};
+use crate::agent::FormerWorker;
 use crate::agent::machine::{AgentMachine, Effect, Event, Token};
-use crate::agent::{FormerWorker, Past};
 use crate::api::{ApiError, StartRule};
 use crate::ids::{TaskId, Term, WorkerId};
 use crate::messages::CreateWorkerRequest;
@@ -25,9 +26,7 @@ pub(super) struct SimAgent {
     life: u32,
     started_ms: u64,
     machine: Option<AgentMachine>,
-    /// What is on its disk.
-    disk: BTreeMap<WorkerId, FormerWorker>,
-    disk_term: Option<Term>,
+    disk: Disk,
     /// Workers that really run, and how long they may.
     pub running: BTreeMap<WorkerId, u64>,
     may_run: BTreeMap<WorkerId, u64>,
@@ -44,8 +43,7 @@ impl SimAgent {
             life: 0,
             started_ms: 0,
             machine: None,
-            disk: BTreeMap::new(),
-            disk_term: None,
+            disk: Disk::default(),
             running: BTreeMap::new(),
             may_run: BTreeMap::new(),
             asked: BTreeMap::new(),
@@ -60,7 +58,7 @@ impl SimAgent {
     /// The workers that it remembers, in memory or on its disk.
     pub(super) fn remembered(&self) -> BTreeSet<WorkerId> {
         let there = self.machine.iter().flat_map(|machine| machine.changes(0).present);
-        there.chain(self.disk.keys().copied()).collect()
+        there.chain(self.disk.remembered()).collect()
     }
 }
 
@@ -76,9 +74,11 @@ impl World {
         agent.life += 1;
         agent.started_ms = now_ms;
         let mut machine = AgentMachine::new(now.wall_ms, GRACE_MS, BTreeSet::new());
-        let past =
-            Past { workers: agent.disk.values().cloned().collect(), term: agent.disk_term, store: None };
-        machine.remember(now, past.workers, past.term);
+        let (workers, term) = agent.disk.read();
+        for worker in workers.iter().filter(|worker| worker.end.is_none()) {
+            self.truth.is_interrupted(worker.worker_id);
+        }
+        machine.remember(now, workers, term);
         agent.machine = Some(machine);
     }
 
@@ -87,14 +87,59 @@ impl World {
             return;
         }
         self.say(|| format!("agent {place} is killed"));
+        self.agents[place].disk.process_ends();
         self.agents[place].asked.clear();
         for (worker, _) in std::mem::take(&mut self.agents[place].running) {
             self.truth.ends(worker, false, self.now_ms);
             self.truth.is_interrupted(worker);
         }
         if self.is_diskless {
-            (self.agents[place].disk, self.agents[place].disk_term) = (BTreeMap::new(), None);
+            let forgotten: Vec<_> = self.agents[place].disk.remembered().collect();
+            self.are_interrupted(&forgotten);
+            self.agents[place].disk = Disk::default();
             self.truth.terms.remove(&place);
+        }
+    }
+
+    /// The power fails, say. Connections end with the machine, so nothing that was sent to it before comes to it after.
+    pub(super) fn end_machine(&mut self, place: usize) {
+        self.say(|| format!("the machine of agent {place} ends"));
+        self.kill_agent(place);
+        let changed = self.agents[place].disk.machine_ends(self.now_ms, &mut self.rng);
+        self.are_interrupted(&changed);
+        self.lose_requests(place);
+    }
+
+    fn are_interrupted(&mut self, workers: &[WorkerId]) {
+        for worker in workers {
+            self.truth.is_interrupted(*worker);
+        }
+    }
+
+    fn ask_disk(&mut self, place: usize, job: Job) {
+        let takes_ms = self.rng.random_range(0..3);
+        let agent = &mut self.agents[place];
+        let at_ms = agent.disk.ask(job, self.now_ms, takes_ms);
+        let process = agent.process();
+        self.at(at_ms, Happening::DiskDone(process));
+    }
+
+    pub(super) fn disk_done(&mut self, process: Process) {
+        let now_ms = self.now_ms;
+        let agent = &mut self.agents[process.place];
+        if agent.life != process.life || agent.machine.is_none() {
+            return;
+        }
+        match agent.disk.next() {
+            Some(Job::Keep { worker, from, term, question, request }) => {
+                let is_kept = agent.disk.keep(worker, now_ms);
+                let delay_ms = self.rng.random_range(0..3);
+                let taken = Happening::Taken { agent: process, from, term, question, request, is_kept };
+                self.after(delay_ms, taken);
+            }
+            Some(Job::Ended(worker)) => agent.disk.ended(worker, now_ms),
+            Some(Job::Forget(worker)) => agent.disk.forget(worker, now_ms),
+            None => {}
         }
     }
 
@@ -117,13 +162,9 @@ impl World {
             return self.taken(process, from, term, question, request, false);
         };
         // Kept before it is taken; the process may be killed between the two.
-        let is_kept = !agent.disk.contains_key(&worker_id);
-        if is_kept {
-            let started_ms = EPOCH_MS + agent.skew_ms + self.now_ms as i64;
-            agent.disk.insert(worker_id, FormerWorker { worker_id, task_id, spec, started_ms, end: None });
-        }
-        let delay_ms = self.rng.random_range(0..4);
-        self.after(delay_ms, Happening::Taken { agent: process, from, term, question, request, is_kept });
+        let started_ms = EPOCH_MS + agent.skew_ms + self.now_ms as i64;
+        let worker = FormerWorker { worker_id, task_id, spec, started_ms, end: None };
+        self.ask_disk(place, Job::Keep { worker, from, term, question, request });
     }
 
     pub(super) fn taken(
@@ -140,11 +181,11 @@ impl World {
         match machine.admit(Some(term)) {
             Err(error) => {
                 if let (true, Request::Create { request, .. }) = (is_kept, &request) {
-                    agent.disk.remove(&request.worker_id);
+                    self.ask_disk(process.place, Job::Forget(request.worker_id));
                 }
                 return self.answer(process.place, from, question, Answer::Refused(error));
             }
-            Ok(true) => agent.disk_term = Some(term),
+            Ok(true) => agent.disk.keep_term(term, self.now_ms),
             Ok(false) => {}
         }
         self.truth.obeys(process.place, term);
@@ -219,7 +260,7 @@ impl World {
             Effect::Reply { token, answer } => {
                 if let Some((to, question, kept)) = self.agents[place].asked.remove(&token) {
                     if let (Err(_), Some(worker)) = (&answer, kept) {
-                        self.agents[place].disk.remove(&worker);
+                        self.ask_disk(place, Job::Forget(worker));
                     }
                     let answer = answer.map_or_else(Answer::Refused, |()| Answer::Done);
                     self.answer(place, to, question, answer);
@@ -252,9 +293,9 @@ impl World {
                 self.agents[place].running.remove(&worker);
                 self.truth.ends(worker, false, self.now_ms);
             }
-            Effect::Ended { worker } => drop(self.agents[place].disk.insert(worker.worker_id, worker)),
+            Effect::Ended { worker } => self.ask_disk(place, Job::Ended(worker)),
             Effect::Forget { worker } => {
-                self.agents[place].disk.remove(&worker);
+                self.ask_disk(place, Job::Forget(worker));
                 if self.truth.foreign.contains(&worker) {
                     self.truth.broken(format!("worker {worker}, which is nobody's of ours, was removed"));
                 }

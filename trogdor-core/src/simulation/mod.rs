@@ -1,10 +1,14 @@
 //! Coordinators, agents, their disks and the network between them in one thread, under virtual time and a seed: messages
-//! are lost, late, doubled and overtaken, processes are killed, disks fill up, clocks are wrong, and two coordinators claim
-//! the same agents. The state machines and the journal are the real ones; drivers, links, workers and disks are
-//! played by [`world`]. What must hold whatever happens is in [`truth`].
+//! are lost, late, doubled and overtaken, processes are killed, machines end, disks fill up or are torn, clocks are wrong, and
+//! two coordinators claim the same agents. The state machines and the journal are the real ones; drivers, links, workers and
+//! disks are played by [`world`] and [`disk`]. What must hold whatever happens is in [`truth`].
+//!
+//! A coordinator's commit is on its disk as a whole or not at all, as redb's are. Workers here do nothing to their nodes: faults
+//! have a simulation of their own in `trogdor-faults`, for they end by their journal and their reaper, not by the coordinator.
 
 mod agents;
 mod coordinators;
+mod disk;
 mod truth;
 mod world;
 
@@ -27,6 +31,10 @@ pub(crate) enum Planted {
     RerunsWhatEnded,
     /// A creation that was sent to the life before is taken.
     TakesWhatIsLate,
+    /// A worker that was told to stop counts as ended.
+    DoneWhenAsked,
+    /// An agent does not sync the term of the coordinator that it obeys.
+    TermIsNotSynced,
 }
 
 thread_local! {
@@ -85,6 +93,8 @@ fn planted_mistakes_are_found_within_1000_seeds() {
         Planted::RerunsUnasked,
         Planted::RerunsWhatEnded,
         Planted::TakesWhatIsLate,
+        Planted::DoneWhenAsked,
+        Planted::TermIsNotSynced,
     ];
     for planted in all {
         let failure = first_failure(0..1_000, Some(planted));

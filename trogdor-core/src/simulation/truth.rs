@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::world::World;
-use crate::coordinator::machine::Effect;
+use crate::coordinator::machine::{CoordinatorMachine, Effect};
 use crate::ids::{NodeName, TaskId, Term, WorkerId};
 use crate::messages::TasksRequest;
-use crate::states::TaskState;
+use crate::states::{TaskState, WorkerState};
 
 /// How long after its time a worker may still run: its grace, what is added to it, and slow machines.
 const PATIENCE_MS: u64 = 3_500;
@@ -15,16 +15,31 @@ const PATIENCE_MS: u64 = 3_500;
 const MESSAGE_MS: u64 = 2_600;
 
 /// One worker as it really was.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Run {
+    pub task: TaskId,
     pub begun: u32,
     pub begun_at: u64,
     pub run_ms: u64,
     /// Whether it ended as it should: by itself, without an error, or because it was asked to.
     pub ended_well: bool,
     pub is_running: bool,
-    /// Whether its agent was killed while it ran.
+    /// Whether its agent was killed while it ran, or before it was known for good how it ended.
     pub is_interrupted: bool,
+}
+
+impl Run {
+    fn of(task: &TaskId) -> Run {
+        Run {
+            task: task.clone(),
+            begun: 0,
+            begun_at: 0,
+            run_ms: 0,
+            ended_well: false,
+            is_running: false,
+            is_interrupted: false,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -37,8 +52,6 @@ pub(super) struct Truth {
     pub destroyed: BTreeSet<(usize, TaskId)>,
     /// Tasks that ask for workers to be run again whose agents restarted.
     pub reruns: BTreeSet<TaskId>,
-    /// Whether agents keep nothing: then nobody knows whether a worker ended before its agent did.
-    pub is_diskless: bool,
     /// Workers of nobody of ours.
     pub foreign: BTreeSet<WorkerId>,
     /// The latest coordinator that each agent has heard of.
@@ -62,7 +75,7 @@ impl Truth {
     }
 
     pub(super) fn begins(&mut self, worker: WorkerId, task: &TaskId, agent: usize, run_ms: u64, now_ms: u64) {
-        let run = self.runs.entry(worker).or_default();
+        let run = self.runs.entry(worker).or_insert_with(|| Run::of(task));
         run.begun += 1;
         (run.begun_at, run.run_ms, run.is_running) = (now_ms, run_ms, true);
         let begun = run.begun;
@@ -87,7 +100,7 @@ impl Truth {
             let late_ms = end_ms.saturating_sub(run.begun_at + run.run_ms);
             match () {
                 () if run.is_running => Some(format!("{id} still runs")),
-                () if !run.is_interrupted && !self.is_diskless => Some(format!("{id} was not interrupted")),
+                () if !run.is_interrupted => Some(format!("{id} was not interrupted")),
                 () if late_ms > MESSAGE_MS => {
                     Some(format!("it ends {late_ms} ms later than {id} would have"))
                 }
@@ -99,7 +112,7 @@ impl Truth {
         }
     }
 
-    /// The agent of a worker is killed.
+    /// The agent of a worker is killed, or its machine ends, before it is known for good how the worker ended.
     pub(super) fn is_interrupted(&mut self, worker: WorkerId) {
         if let Some(run) = self.runs.get_mut(&worker) {
             run.is_interrupted = true;
@@ -128,6 +141,23 @@ impl Truth {
 }
 
 impl World {
+    /// What a coordinator says is done does not run, unless it says that it does not know. Looked for at every step.
+    pub(super) fn look_for_done_that_runs(&mut self) {
+        let running = self.agents.iter().flat_map(|agent| agent.running.keys().map(|id| (agent.place, *id)));
+        let ours = running.filter(|(_, id)| !self.truth.foreign.contains(id));
+        let found = ours.into_iter().find_map(|(agent, id)| {
+            let task = &self.truth.runs.get(&id)?.task;
+            let machines = self.coordinators.iter().filter_map(|coordinator| coordinator.machine.as_ref());
+            let error = machines.into_iter().find_map(|machine| said_to_be_done(machine, task, id))?;
+            Some(format!(
+                "worker {id} of task {task} is said to be done ({error:?}) and runs on agent {agent}"
+            ))
+        });
+        if let Some(why) = found {
+            self.truth.broken(why);
+        }
+    }
+
     /// Whether nothing goes on any more.
     pub(super) fn is_quiet(&self) -> bool {
         let are_done = |place: usize| {
@@ -210,4 +240,14 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// The error with which a coordinator claims to know that a worker has ended: by its own end, or else by its task's, of which the
+/// error is that of the first worker that had one.
+fn said_to_be_done(machine: &CoordinatorMachine, task: &TaskId, id: WorkerId) -> Option<String> {
+    let error = match machine.workers.get(&id).map(|entry| &entry.state) {
+        Some(WorkerState::Done { error, .. }) => error,
+        _ => machine.error_of_done(task)?,
+    };
+    (!(error.contains("outcome") && error.ends_with("unknown"))).then(|| error.to_owned())
 }

@@ -122,6 +122,9 @@ pub(super) enum Happening {
     KillCoordinator(usize),
     StartCoordinator(usize),
     KillAgent(usize),
+    EndMachine(usize),
+    /// The next thing that an agent asked of its disk is done.
+    DiskDone(Process),
     StartAgent(usize),
     /// The way between the two is cut until then.
     Cut {
@@ -182,8 +185,7 @@ impl World {
         self.at(1, Happening::StartCoordinator(0));
         let has_second = self.chance(25);
         // Agents that keep nothing forget who is to be obeyed, too.
-        self.is_diskless = !has_second && self.chance(15);
-        self.truth.is_diskless = self.is_diskless;
+        self.is_diskless = !has_second && self.chance(20);
         if has_second {
             let begin = self.moment();
             self.at(begin, Happening::StartCoordinator(1));
@@ -228,10 +230,18 @@ impl World {
             self.at(at, Happening::KillCoordinator(coordinator));
             self.at(at + down_ms, Happening::StartCoordinator(coordinator));
         }
-        for _ in 0..self.rng.random_range(0..3) {
-            let (at, down_ms) = (self.moment(), self.rng.random_range(1..5_000));
+        // The less they keep, the more is left to those who ask them.
+        let (kills, down_most_ms) = if self.is_diskless { (1..6, 1_000) } else { (0..3, 5_000) };
+        for _ in 0..self.rng.random_range(kills) {
+            let (at, down_ms) = (self.moment(), self.rng.random_range(1..down_most_ms));
             let agent = self.rng.random_range(0..AGENTS);
             self.at(at, Happening::KillAgent(agent));
+            self.at(at + down_ms, Happening::StartAgent(agent));
+        }
+        if self.chance(30) {
+            let (at, down_ms) = (self.moment(), self.rng.random_range(100..5_000));
+            let agent = self.rng.random_range(0..AGENTS);
+            self.at(at, Happening::EndMachine(agent));
             self.at(at + down_ms, Happening::StartAgent(agent));
         }
         for _ in 0..self.rng.random_range(0..3) {
@@ -260,6 +270,11 @@ impl World {
         self.queue.insert((at_ms.max(self.now_ms), self.queued), happening);
     }
 
+    /// What is under way to an agent does not arrive.
+    pub(super) fn lose_requests(&mut self, place: usize) {
+        self.queue.retain(|_, due| !matches!(due, Happening::Arrives { agent, .. } if *agent == place));
+    }
+
     pub(super) fn after(&mut self, delay_ms: u64, happening: Happening) {
         self.at(self.now_ms + delay_ms, happening);
     }
@@ -274,7 +289,8 @@ impl World {
             return;
         }
         for _ in 0..if is_chaos && self.chance(4) { 2 } else { 1 } {
-            let slow = is_chaos && self.chance(5);
+            // Where agents keep nothing, what is late does most.
+            let slow = is_chaos && self.chance(if self.is_diskless { 20 } else { 5 });
             let delay_ms = if slow { self.rng.random_range(20..2_500) } else { self.rng.random_range(0..15) };
             self.after(delay_ms, message.clone());
         }
@@ -309,6 +325,7 @@ impl World {
             }
             self.now_ms = at_ms;
             self.happen(happening);
+            self.look_for_done_that_runs();
             if let Some(broken) = self.truth.broken.take() {
                 return Err(broken);
             }
@@ -342,6 +359,8 @@ impl World {
             Happening::KillCoordinator(place) => self.kill_coordinator(place),
             Happening::StartCoordinator(place) => self.start_coordinator(place),
             Happening::KillAgent(place) => self.kill_agent(place),
+            Happening::EndMachine(place) => self.end_machine(place),
+            Happening::DiskDone(agent) => self.disk_done(agent),
             Happening::StartAgent(place) => self.start_agent(place),
             Happening::Cut { coordinator, agent, until_ms } => {
                 self.say(|| format!("coordinator {coordinator} and agent {agent} are cut until {until_ms}"));
