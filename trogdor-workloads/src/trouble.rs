@@ -94,6 +94,15 @@ impl Trouble {
         self.reason.contains("Connect to ipv6#")
     }
 
+    /// Whether the client asked where a group has left its partitions, and was sent elsewhere.
+    pub(crate) fn is_of_committed_offsets(&self) -> bool {
+        let is_sent_elsewhere = matches!(
+            self.code,
+            Code::NotCoordinator | Code::CoordinatorNotAvailable | Code::CoordinatorLoadInProgress
+        );
+        is_sent_elsewhere && self.reason.starts_with("Failed to fetch committed offset")
+    }
+
     /// That no server is left says less than why one of them is not there.
     pub(crate) fn says_little(&self) -> bool {
         matches!(self.code, Code::AllBrokersDown | Code::PartitionEOF)

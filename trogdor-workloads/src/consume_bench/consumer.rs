@@ -25,6 +25,9 @@ const LOOK_LIMIT: Duration = Duration::from_secs(5);
 /// How long the last commit may take, within half of the grace period; a tenth of it after a failure.
 const COMMIT_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long it waits before it asks again where to begin.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+
 /// How often the client tells its statistics, milliseconds; they show who leads its partitions.
 const STATISTICS_MS: &str = "1000";
 
@@ -58,15 +61,18 @@ pub(super) fn consume(mut job: Job, flag: &StopFlag) -> Result<(), String> {
     drop(book);
     match &job.source {
         Source::Subscribe(topics) => consumer.subscribe(topics)?,
-        Source::Assign(partitions) => {
-            consumer.assign(partitions.iter().map(|(topic, n)| (topic.as_str(), *n, Offset::Stored)))?;
-        }
+        Source::Assign(partitions) => assign(&consumer, partitions)?,
     }
     let watch = Stopwatch::start();
     let mut consuming = Consuming { job, consumer, watch, last_batch_ns: 0, received: 0 };
     let result = consuming.run(flag).and_then(|()| consuming.check_contact());
     consuming.finish(result.is_ok());
     result
+}
+
+/// From where the group has left them.
+fn assign(consumer: &BatchConsumer, partitions: &[(String, i32)]) -> Result<(), String> {
+    consumer.assign(partitions.iter().map(|(topic, n)| (topic.as_str(), *n, Offset::Stored)))
 }
 
 struct Consuming {
@@ -140,10 +146,12 @@ impl Consuming {
         let mut book = lock(&self.job.book);
         let mut entry = Entry { book: &mut book, now_us, run: None, taken: 0 };
         let mut result = Ok(());
+        let mut knows_no_beginning = false;
         for item in batch {
             match item {
                 Ok(record) => entry.add(record),
                 Err(trouble) => {
+                    knows_no_beginning |= trouble.is_of_committed_offsets();
                     if !trouble.says_little() {
                         entry.book.last_trouble = Some(trouble.text());
                     }
@@ -160,7 +168,23 @@ impl Consuming {
             self.last_batch_ns = self.watch.elapsed_ns();
             book.elapsed_ns = self.last_batch_ns;
         }
-        result
+        drop(book);
+        result?;
+        if knows_no_beginning { self.ask_again() } else { Ok(()) }
+    }
+
+    /// A client that was told "not coordinator" where it asked for committed offsets, as by a broker that has just started, never asks
+    /// again by itself (librdkafka 2.12: the answer names no partitions, and those that were asked for stay in its list of questions
+    /// under way).
+    fn ask_again(&self) -> Result<(), String> {
+        match &self.job.source {
+            Source::Assign(partitions) if self.received == 0 => {
+                tracing::warn!("asking again for the committed offsets");
+                crate::clock::sleep(ASK_AGAIN);
+                assign(&self.consumer, partitions)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn note_assignment(&self) {
@@ -239,5 +263,65 @@ impl<'r> Entry<'_, 'r> {
         self.book.received += self.taken;
         self.book.gaps.record_many_ns(gap_ns, self.taken);
         self.taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use rdkafka::bindings::rd_kafka_resp_err_t as Answer;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
+    use rdkafka::types::RDKafkaApiKey;
+
+    use super::*;
+    use crate::client_config::{JavaProperties, Role, translate};
+    use crate::kafka::client_config;
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn a_consumer_that_was_sent_elsewhere_for_its_offsets_asks_again() {
+        let broker: MockCluster<'static, DefaultProducerContext> = MockCluster::new(1).unwrap();
+        broker.create_topic("foo", 1, 1).unwrap();
+        let settings = |role, more: &[(&str, &str)]| {
+            let servers = broker.bootstrap_servers();
+            let java = [("bootstrap.servers", servers.as_str())].into_iter().chain(more.iter().copied());
+            let java = java.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            translate(&JavaProperties::from_iter(java), role, 1).unwrap()
+        };
+        let producer: BaseProducer = client_config(&settings(Role::Producer, &[])).create().unwrap();
+        for _ in 0..10 {
+            producer.send(BaseRecord::<(), _>::to("foo").partition(0).payload("x")).unwrap();
+        }
+        producer.flush(LIMIT).unwrap();
+
+        broker.request_errors(RDKafkaApiKey::OffsetFetch, &[Answer::RD_KAFKA_RESP_ERR_NOT_COORDINATOR; 3]);
+        let book = Arc::new(Mutex::new(Book::new(None)));
+        let conf = [("group.id", "bar"), ("auto.offset.reset", "earliest")];
+        let job = Job {
+            translated: settings(Role::Consumer, &conf),
+            source: Source::Assign(vec![("foo".to_owned(), 0)]),
+            messages_max: 10,
+            pace: Pace::Unlimited,
+            grace: LIMIT,
+            book: book.clone(),
+        };
+        let flag = StopFlag::default();
+        let (done, is_done) = mpsc::channel();
+        let consumed = std::thread::scope(|scope| {
+            let flag = &flag;
+            scope.spawn(move || {
+                // Whoever waits in vain is stopped.
+                if is_done.recv_timeout(LIMIT).is_err() {
+                    flag.stop();
+                }
+            });
+            let consumed = consume(job, flag);
+            done.send(()).unwrap();
+            consumed
+        });
+        assert_eq!((consumed, lock(&book).received), (Ok(()), 10));
     }
 }
