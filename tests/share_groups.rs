@@ -358,7 +358,7 @@ async fn a_frozen_member_loses_its_records_when_their_locks_end() {
     assert_eq!(
         (share(&slow).accepted, slow.unique_messages),
         (50, Some(50)),
-        "together they have them all, once"
+        "together they have them all, once: {slow:?}"
     );
     assert!(
         share(&slow).lock_expiries > 0 && slow.warnings[0].contains("before their locks ended"),

@@ -212,7 +212,7 @@ impl ShareConsumer {
             let mut told = Runs::default();
             taken += delivery.take(most - taken, &mut told, &mut judge)?;
             if let Some(leader) = self.leaders.get_mut(&delivery.leader) {
-                leader.session.tell(delivery.partition, told);
+                leader.session.tell(delivery.partition, told, delivery.locked_until_ns);
                 leader.waiting_since_ns.get_or_insert(now_ns);
             }
             if delivery.is_done() {

@@ -33,7 +33,7 @@ pub(super) struct Delivery {
     records: Records,
     ranges: VecDeque<Range>,
     /// When the locks end, on the consumer's clock; taken from before the fetch, so never too late.
-    locked_until_ns: u64,
+    pub(super) locked_until_ns: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

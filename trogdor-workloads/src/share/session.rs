@@ -59,13 +59,20 @@ const OPEN: i32 = 0;
 /// Ends a session.
 const CLOSE: i32 = -1;
 
+/// Acknowledgements of records that are lent until then, on the consumer's clock.
+#[derive(Debug)]
+struct Waiting {
+    runs: Runs,
+    locked_until_ns: u64,
+}
+
 #[derive(Debug)]
 pub(super) struct Session {
     identity: Identity,
     epoch: i32,
     /// What the broker lends from.
     partitions: BTreeSet<Partition>,
-    waiting: Pending,
+    waiting: BTreeMap<Partition, Waiting>,
     travelling: Pending,
 }
 
@@ -75,7 +82,7 @@ impl Session {
             identity,
             epoch: OPEN,
             partitions: BTreeSet::new(),
-            waiting: Pending::new(),
+            waiting: BTreeMap::new(),
             travelling: Pending::new(),
         }
     }
@@ -98,11 +105,23 @@ impl Session {
         self.waiting.keys().any(|partition| !wanted.contains(partition))
     }
 
-    /// Adds acknowledgements.
-    pub(super) fn tell(&mut self, partition: Partition, runs: Runs) {
-        if !runs.is_empty() {
-            self.waiting.entry(partition).or_default().extend(runs);
+    /// Adds acknowledgements of records that are lent until then.
+    pub(super) fn tell(&mut self, partition: Partition, runs: Runs, locked_until_ns: u64) {
+        if runs.is_empty() {
+            return;
         }
+        let none = Waiting { runs: Runs::default(), locked_until_ns };
+        let waiting = self.waiting.entry(partition).or_insert(none);
+        waiting.runs.extend(runs);
+        waiting.locked_until_ns = waiting.locked_until_ns.min(locked_until_ns);
+    }
+
+    /// Takes back what was not told before the locks ended. A broker does not always refuse it: if another member has judged all
+    /// records up to there meanwhile, it says that all is well (seen with Apache Kafka 4.3.1).
+    pub(super) fn too_late(&mut self, now_ns: u64) -> Fates {
+        let late = self.waiting.extract_if(.., |_, waiting| now_ns >= waiting.locked_until_ns);
+        let fate = || Fate::Refused("the locks ended before the broker was told".to_owned());
+        late.map(|(partition, waiting)| (partition, waiting.runs, fate())).collect()
     }
 
     /// Asks for records of exactly these partitions, and tells what waits for them.
@@ -110,8 +129,9 @@ impl Session {
         let told: Vec<Partition> =
             self.waiting.keys().filter(|told| wanted.contains(told)).copied().collect();
         for partition in told {
-            let runs = self.waiting.remove(&partition).unwrap_or_default();
-            self.travelling.insert(partition, runs);
+            if let Some(waiting) = self.waiting.remove(&partition) {
+                self.travelling.insert(partition, waiting.runs);
+            }
         }
         let wait_ms = match self.travelling.is_empty() {
             true => limits.wait_ms,
@@ -163,7 +183,8 @@ impl Session {
 
     /// Tells all that waits; the last one also ends the session, and gives back what was not judged.
     pub(super) fn acknowledge(&mut self, last: bool) -> ShareAcknowledgeRequest {
-        self.travelling = std::mem::take(&mut self.waiting);
+        let waiting = std::mem::take(&mut self.waiting).into_iter();
+        self.travelling = waiting.map(|(partition, waiting)| (partition, waiting.runs)).collect();
         let mut topics: BTreeMap<Uuid, Vec<AcknowledgePartition>> = BTreeMap::new();
         for (partition, runs) in &self.travelling {
             topics.entry(partition.0).or_default().push(
@@ -244,7 +265,9 @@ impl Session {
         let waiting = std::mem::take(&mut self.waiting).into_iter();
         travelling
             .map(|(partition, runs)| (partition, runs, of_travelling.clone()))
-            .chain(waiting.map(|(partition, runs)| (partition, runs, Fate::Refused(why.to_owned()))))
+            .chain(
+                waiting.map(|(partition, waiting)| (partition, waiting.runs, Fate::Refused(why.to_owned()))),
+            )
             .collect()
     }
 }
@@ -266,6 +289,8 @@ mod tests {
     use super::*;
 
     const LIMITS: FetchLimits = FetchLimits { wait_ms: 500, bytes_min: 1, bytes_max: 1000, records_max: 10 };
+
+    const LOCKED_NS: u64 = 1000;
 
     fn session() -> Session {
         Session::new(Identity { group: GroupId::default(), member: StrBytes::from_static_str("m") })
@@ -308,7 +333,7 @@ mod tests {
         assert_eq!(session.fetched(&answer(0, 0)), []);
         assert_eq!(sent(&session.fetch(&both, LIMITS)), (1, vec![], vec![]));
         session.fetched(&answer(0, 0));
-        session.tell(partition(1), accepted(0, 9));
+        session.tell(partition(1), accepted(0, 9), LOCKED_NS);
         let telling = session.fetch(&both, LIMITS);
         assert_eq!((sent(&telling), telling.max_wait_ms), ((2, vec![(1, 1)], vec![]), 20));
         assert_eq!(session.fetched(&answer(0, 0)), [(partition(1), accepted(0, 9), Fate::Done)]);
@@ -321,7 +346,7 @@ mod tests {
         let mut session = session();
         session.fetch(&BTreeSet::from([partition(0)]), LIMITS);
         session.fetched(&answer(0, 0));
-        session.tell(partition(0), accepted(0, 4));
+        session.tell(partition(0), accepted(0, 4), LOCKED_NS);
         let none = BTreeSet::new();
         assert!(session.has_waiting_beyond(&none));
         let request = session.acknowledge(false);
@@ -337,12 +362,31 @@ mod tests {
         let wanted = BTreeSet::from([partition(0), partition(1)]);
         session.fetch(&wanted, LIMITS);
         session.fetched(&answer(0, 0));
-        session.tell(partition(0), accepted(0, 4));
-        session.tell(partition(1), accepted(7, 7));
+        session.tell(partition(0), accepted(0, 4), LOCKED_NS);
+        session.tell(partition(1), accepted(7, 7), LOCKED_NS);
         session.fetch(&wanted, LIMITS);
         let fates = session.fetched(&answer(0, 121));
         assert!(matches!(&fates[0], (of, _, Fate::Refused(_)) if *of == partition(0)), "{fates:?}");
         assert_eq!(fates[1], (partition(1), accepted(7, 7), Fate::Done));
+    }
+
+    #[test]
+    fn what_is_not_told_before_its_lock_ends_is_refused_and_never_sent() {
+        let mut session = session();
+        let wanted = BTreeSet::from([partition(0), partition(1)]);
+        session.fetch(&wanted, LIMITS);
+        session.fetched(&answer(0, 0));
+        session.tell(partition(0), accepted(0, 4), LOCKED_NS);
+        session.tell(partition(0), accepted(5, 6), LOCKED_NS);
+        session.tell(partition(1), accepted(7, 7), LOCKED_NS + 1);
+        assert_eq!(session.too_late(LOCKED_NS - 1), []);
+        let fates = session.too_late(LOCKED_NS);
+        assert!(
+            matches!(&fates[..], [(of, runs, Fate::Refused(_))] if *of == partition(0) && *runs == accepted(0, 6)),
+            "{fates:?}"
+        );
+        session.fetch(&wanted, LIMITS);
+        assert_eq!(session.fetched(&answer(0, 0)), [(partition(1), accepted(7, 7), Fate::Done)]);
     }
 
     #[test]
@@ -351,9 +395,9 @@ mod tests {
         let wanted = BTreeSet::from([partition(0)]);
         session.fetch(&wanted, LIMITS);
         session.fetched(&answer(0, 0));
-        session.tell(partition(0), accepted(0, 4));
+        session.tell(partition(0), accepted(0, 4), LOCKED_NS);
         session.fetch(&wanted, LIMITS);
-        session.tell(partition(0), accepted(5, 6));
+        session.tell(partition(0), accepted(5, 6), LOCKED_NS);
         let fates = session.lost("gone");
         assert_eq!(fates[0], (partition(0), accepted(0, 4), Fate::Unknown));
         assert_eq!(fates[1], (partition(0), accepted(5, 6), Fate::Refused("gone".to_owned())));

@@ -279,7 +279,7 @@ impl ShareConsumer {
         self.note(fates);
     }
 
-    fn note(&mut self, fates: Fates) {
+    pub(super) fn note(&mut self, fates: Fates) {
         for (partition, runs, fate) in fates {
             let Some(topic) = self.cluster.topic(partition.0) else { continue };
             let end = match &fate {

@@ -81,6 +81,7 @@ impl ShareConsumer {
     fn serve_leader(&mut self, id: i32, wanted: &BTreeSet<Partition>, now_ns: u64) {
         let lends = self.deliveries.iter().any(|delivery| delivery.leader == id);
         let leaders = self.leaders.len() as u32;
+        self.refuse_what_is_late(id, now_ns);
         let Some(leader) = self.leaders.get_mut(&id) else { return };
         if !leader.line.is_free(now_ns) {
             return;
@@ -99,6 +100,15 @@ impl ShareConsumer {
             let records_max = self.demand.div_ceil(leaders.max(1));
             self.fetch(id, wanted, i32::try_from(records_max).unwrap_or(i32::MAX), now_ns);
         }
+    }
+
+    fn refuse_what_is_late(&mut self, id: i32, now_ns: u64) {
+        let Some(leader) = self.leaders.get_mut(&id) else { return };
+        let late = leader.session.too_late(now_ns);
+        if !leader.session.has_waiting() {
+            leader.waiting_since_ns = None;
+        }
+        self.note(late);
     }
 
     fn ask_for_metadata(&mut self) {
@@ -186,6 +196,7 @@ impl ShareConsumer {
     /// One step of closing; false when nothing is left to wait for.
     pub(super) fn begin_to_close(&mut self) -> bool {
         for id in self.leaders.keys().copied().collect::<Vec<_>>() {
+            self.refuse_what_is_late(id, self.now_ns());
             let leader = &self.leaders[&id];
             if !leader.line.is_busy() && leader.session.is_open() {
                 self.acknowledge(id, true);
