@@ -4,8 +4,11 @@
 //! without what a run of no records takes. Both sleep until a record is due, so on a busy machine the delays
 //! tell how long a thread waits for a core there; the load average stands beside them.
 //!
+//! `--apart` gives the broker one half of the cores and the clients the other, as if they were two machines.
+//!
 //! `cargo bench -p trogdor-bin --bench pacing -- --pairs 5 --rate 10000 --seconds 10`
 
+mod apart;
 mod figures;
 mod processes;
 
@@ -20,6 +23,7 @@ use tokio::process::Command;
 use trogdor_lab::Kafka;
 use trogdor_workloads::{Latencies, Pace};
 
+use apart::keep_apart;
 use figures::{ByCargo, Failure, Figures, Table};
 use processes::{children_cpu, trogdor_run};
 
@@ -51,6 +55,9 @@ struct Args {
     /// Length of a run
     #[arg(long, default_value_t = 10)]
     seconds: u64,
+    /// Give the broker one half of the cores, and the clients the other
+    #[arg(long)]
+    apart: bool,
     /// Be the bare loop, on this broker, with so many records
     #[arg(long, hide = true, num_args = 2)]
     bare: Vec<String>,
@@ -69,6 +76,9 @@ async fn main() -> Result<(), Failure> {
         return Ok(());
     }
     let kafka = Kafka::builder(VERSION).heap("1g").c2(true).start().await?;
+    if args.apart {
+        keep_apart(kafka.pid().ok_or("the broker has ended")?)?;
+    }
     println!("one broker {VERSION} on this machine, one topic of {PARTITIONS} partitions");
     println!("{} records per second of {VALUE_BYTES} bytes for {} s", args.rate, args.seconds);
     println!("all: {SETTINGS:?}; load average at the beginning: {}", load_average());

@@ -5,9 +5,13 @@
 //! there it is the time until the process is idle, which is coarse: rather look at the CPU time. That is
 //! the agent process's over the same time; memory is the most that it ever held.
 //!
+//! `--fresh` has new agents in each round, whose first run counts: a JVM compiles while it works. `--apart` gives the broker one
+//! half of the cores and the agents the other, as if they were two machines.
+//!
 //! `cargo bench -p trogdor-bin --bench workloads -- --pairs 3 --records 1000000 [NAME…]`
 
 mod agents;
+mod apart;
 mod daemons;
 mod figures;
 mod processes;
@@ -19,6 +23,7 @@ use serde_json::{Value, json};
 use trogdor_lab::{JavaTrogdor, Kafka};
 
 use agents::{Agent, Done, Maker, now_ms};
+use apart::keep_apart;
 use daemons::Cost;
 use figures::{ByCargo, Failure, Figures, Table};
 use processes::trogdor_run;
@@ -53,6 +58,12 @@ struct Args {
     /// Partitions of each of the two topics of RoundTrip; the original has a buffer of 64 KiB for all
     #[arg(long, default_value_t = 2)]
     round_trip_partitions: u32,
+    /// Start new agents for each round
+    #[arg(long)]
+    fresh: bool,
+    /// Give the broker one half of the cores, and the agents the other
+    #[arg(long)]
+    apart: bool,
     /// Workloads, all unless some are named
     names: Vec<String>,
     #[command(flatten)]
@@ -93,6 +104,9 @@ async fn main() -> Result<(), Failure> {
     let kafka = Kafka::builder(VERSION).heap("1g").c2(true);
     let kafka = kafka.config("log.initial.task.delay.ms", "1000");
     let kafka = kafka.config("log.retention.check.interval.ms", "1000").start().await?;
+    if args.apart {
+        keep_apart(kafka.pid().ok_or("the broker has ended")?)?;
+    }
     let java = Maker::Java(JavaTrogdor::fetch().await?.c2(true));
     prepare(&kafka, &args).await?;
     println!("one broker {VERSION} on this machine, topics of {PARTITIONS} partitions, replication factor 1");
@@ -101,9 +115,12 @@ async fn main() -> Result<(), Failure> {
         |workload: &&Workload| args.names.is_empty() || args.names.iter().any(|name| name == workload.name);
     for workload in WORKLOADS.iter().filter(is_wanted) {
         let makers = [&Maker::Ours, &java];
-        let agents = [makers[0].start().await?, makers[1].start().await?];
+        let mut agents = [makers[0].start().await?, makers[1].start().await?];
         let mut rows = [Row::default(), Row::default()];
         for round in 0..=args.pairs {
+            if args.fresh && round > 0 {
+                agents = [makers[0].start().await?, makers[1].start().await?];
+            }
             for ((agent, row), maker) in agents.iter().zip(&mut rows).zip(makers) {
                 let run = workload.run(agent, kafka.bootstrap(), &args).await?;
                 eprintln!("round {round}: {}, {}: {run:?}", workload.name, maker.name());
