@@ -5,6 +5,7 @@
 
 mod broker_side;
 mod cli;
+mod clocks;
 mod compatibility;
 mod configurable_producer;
 mod connection_stress;

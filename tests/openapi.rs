@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(400);
 /// Requests that schemathesis makes up per operation, beside those that cover each keyword of the schemas.
 const EXAMPLES: &str = "30";
 
-fn document(kind: Kind) -> Value {
+pub fn document(kind: Kind) -> Value {
     openapi(kind, &trogdor::catalog().unwrap())
 }
 
@@ -41,10 +41,39 @@ fn repository(path: &str) -> PathBuf {
 }
 
 /// Checks documents against a schema of the description, by a reference or in place.
-fn validator(document: &Value, schema: &Value) -> Validator {
+pub fn validator(document: &Value, schema: &Value) -> Validator {
     let mut schema = schema.clone();
     schema["components"] = document["components"].clone();
     jsonschema::draft202012::new(&schema).unwrap()
+}
+
+/// Holds an answer of an operation (method and path of the description) against what is said of it; gives its status.
+pub fn as_described(document: &Value, label: &str, answer: &str) -> String {
+    let (method, template) = label.split_once(' ').unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    let status = head.split(' ').nth(1).unwrap().to_owned();
+    let operation = &document["paths"][template][method.to_lowercase()];
+    let mut described = &operation["responses"][&status];
+    if let Some(named) = described["$ref"].as_str() {
+        described = document.pointer(named.trim_start_matches('#')).unwrap();
+    }
+    let content = described["content"].as_object();
+    let (media_type, content) = content
+        .and_then(|content| content.iter().next())
+        .unwrap_or_else(|| panic!("{label} gave {status}, which is not described: {answer}"));
+    let found =
+        head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-type: ").map(str::to_owned));
+    let found = found.unwrap();
+    let is_of_type = media_type == "text/*" || found.split(';').next() == Some(media_type);
+    assert!(is_of_type, "{label} {status}: {found} instead of {media_type}");
+    let value = match media_type.as_str() {
+        "application/json" => serde_json::from_str(body).unwrap(),
+        _ => Value::from(body),
+    };
+    let problems = validator(document, &content["schema"]);
+    let problems: Vec<_> = problems.iter_errors(&value).map(|problem| problem.to_string()).collect();
+    assert!(problems.is_empty(), "{label} {status}: {problems:?} {body}");
+    status
 }
 
 #[test]
@@ -86,7 +115,7 @@ fn every_route_of_the_code_is_described_and_the_other_way_round() {
 }
 
 /// The operations of a description: method, path, and what is said.
-fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+pub fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
     let paths = document["paths"].as_object().unwrap().iter();
     paths.flat_map(|(path, methods)| {
         methods

@@ -1,7 +1,6 @@
 //! Agents that are killed under tasks that ask to be run again, with the real programs.
 
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use trogdor_bin::http::{AgentClient, ClientOptions, CoordinatorClient};
@@ -10,7 +9,7 @@ use trogdor_core::messages::{CreateTaskRequest, CreateWorkerRequest};
 use trogdor_core::noop::NO_OP;
 use trogdor_core::{NodeName, Spec, TaskId, TaskState, WorkerId};
 
-use crate::support::{Daemon, LIMIT, platform};
+use crate::support::{Daemon, platform, until_forgotten, until_task};
 
 const RUN_MS: i64 = 8_000;
 
@@ -61,16 +60,11 @@ async fn killed_in_the_middle(folder: &Path, asks: bool, keeps: bool) -> (TaskSt
         spec["onAgentRestart"] = json!("rerun");
     }
     create(&client, spec).await.unwrap();
-    let looking = async {
-        while client.await_task(TaskId::from("foo"), Duration::from_millis(20)).await.unwrap().status()
-            != &json!({"a": 1})
-        {}
-    };
-    tokio::time::timeout(LIMIT, looking).await.expect("it runs");
+    let id = TaskId::from("foo");
+    until_task(&client, &id, |state| state.status() == &json!({"a": 1})).await;
     agent.kill().await;
     let agent = start(&config, &port.to_string()).await;
-    let ended = tokio::time::timeout(LIMIT, client.await_task(TaskId::from("foo"), LIMIT));
-    let ended = ended.await.expect("it ends").unwrap();
+    let ended = until_task(&client, &id, TaskState::is_done).await;
     let runs = std::fs::read_to_string(begun).unwrap().lines().count();
     (ended, coordinator, agent, runs)
 }
@@ -90,8 +84,7 @@ async fn a_task_that_asks_for_it_goes_on_when_its_agent_was_killed_and_ends_on_t
         assert_eq!(workers.reruns[&NodeName::from("a")], 1);
         // Neither of the two workers is remembered for ever.
         let agent = AgentClient::new(&agent.target(), ClientOptions::once());
-        let looking = async { while !agent.status().await.unwrap().workers.is_empty() {} };
-        tokio::time::timeout(LIMIT, looking).await.expect("they are removed");
+        until_forgotten(&agent).await;
     }
 }
 

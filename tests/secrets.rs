@@ -23,7 +23,7 @@ use trogdor_core::{Spec, TaskId, TaskSpec, TaskState};
 use trogdor_lab::{Access, Kafka, Login, Operation, Resource};
 
 use crate::support::tasks::{configurable, connecting, consuming, producing, round_trip, sharing, sustained};
-use crate::support::{Daemon, TROGDOR, http, platform, topic, trogdor};
+use crate::support::{Daemon, TROGDOR, http, platform, topic, trogdor, until_so, until_task};
 
 /// What alice really logs in with; the specs refer to it by a key of a file.
 const PASSWORD: &str = "alice-secret";
@@ -151,15 +151,6 @@ async fn daemon(kind: &str, config: &Path, log: &Path, more: &[&str]) -> Daemon 
     Daemon::start_as(command, kind, config, "node0", &more).await
 }
 
-async fn done(client: &CoordinatorClient, id: &TaskId) -> TaskState {
-    loop {
-        let state = client.await_task(id.clone(), Duration::from_secs(10)).await.unwrap();
-        if state.is_done() {
-            return state;
-        }
-    }
-}
-
 #[tokio::test]
 async fn secrets_are_only_where_users_put_them() {
     let kafka = Kafka::builder("4.3.1").secured(["alice"]).start().await.unwrap();
@@ -217,7 +208,7 @@ async fn secrets_are_only_where_users_put_them() {
         // While they run, what they say is there, too.
         let mut text = live(&coordinator).await;
         for id in &ids[first..] {
-            let state = done(&client, id).await;
+            let state = until_task(&client, id, TaskState::is_done).await;
             assert_eq!(state.error(), None, "{id}: {:?}", state.spec().class());
             let mut document = serde_json::to_value(&state).unwrap();
             let spec = document["spec"].take().to_string();
@@ -260,6 +251,11 @@ async fn secrets_are_only_where_users_put_them() {
     }
     let agents = read(&path("agent.log"));
     assert!(classes.iter().all(|class| agents.contains(class.as_str())), "{agents}");
+    // The last workers are stored at the coordinator before their files are removed.
+    until_so("the agent removes the files of its workers", async || {
+        files(&path("state").join("workers")).is_empty()
+    })
+    .await;
     drop((agent, coordinator));
     assert!(read(&path("coordinator.log")).starts_with('{') && read(&path("audit")).contains("createTask"));
     let ours = [path("keys.properties"), path("file"), database];

@@ -6,11 +6,15 @@ pub mod lab;
 mod revoked;
 mod told;
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
+use trogdor_bin::http::Daemon as Kind;
 use trogdor_bin::tls::Role;
 use trogdor_core::noop::NO_OP;
 
-use crate::support::{Daemon, platform};
+use crate::openapi::{as_described, document, operations, validator};
+use crate::support::{Daemon, http, platform, until_so};
 use lab::{Lab, Outcome, request};
 
 /// A start that nobody lives to see: nothing of all this ever runs.
@@ -35,6 +39,23 @@ fn look(path: &str) -> Row {
     row("GET", path, Value::Null, Role::Observe, "look")
 }
 
+impl Row {
+    /// What the description calls it.
+    fn label(&self, document: &Value) -> String {
+        let path: Vec<_> = self.path.split('?').next().unwrap().split('/').collect();
+        let is_it = |template: &str| {
+            let template: Vec<_> = template.split('/').collect();
+            template.len() == path.len()
+                && template.iter().zip(&path).all(|(part, given)| part.starts_with('{') || part == given)
+        };
+        let mut found = operations(document)
+            .filter(|(method, path, _)| method.eq_ignore_ascii_case(self.method) && is_it(path));
+        let (_, path, _) =
+            found.next().unwrap_or_else(|| panic!("{} {} is not described", self.method, self.path));
+        format!("{} {path}", self.method)
+    }
+}
+
 /// A class for each of the roles that may create something.
 fn specs() -> [(Role, &'static str, Value); 3] {
     let (no_op, fault, command) = (
@@ -51,6 +72,9 @@ fn specs() -> [(Role, &'static str, Value); 3] {
     [(Role::Load, "no-op", no_op), (Role::Fault, "fault", fault), (Role::Exec, "command", command)]
 }
 
+/// What both daemons show.
+const OF_BOTH: [&str; 4] = ["/metrics", "/healthz", "/readyz", "/openapi.json"];
+
 fn coordinator_rows() -> Vec<Row> {
     let looks = [
         "status",
@@ -60,8 +84,11 @@ fn coordinator_rows() -> Vec<Row> {
         "tasks/no-op/wait?timeoutMs=0",
         "tasks/no-op/workers",
         "nodes",
+        "overview",
+        "events",
     ];
     let mut rows: Vec<_> = looks.iter().map(|path| look(&format!("/coordinator/{path}"))).collect();
+    rows.extend(["/", "/live/live.js"].into_iter().chain(OF_BOTH).map(look));
     rows.push(look("/coordinator/tasks/no-op/recording?node=node0"));
     for (needs, id, spec) in specs() {
         let body = json!({"id": format!("new-{id}"), "spec": spec});
@@ -83,6 +110,7 @@ fn coordinator_rows() -> Vec<Row> {
 fn agent_rows() -> Vec<Row> {
     let looks = ["status", "uptime", "watch?since=0&waitMs=0", "recording?workerId=1", "clock"];
     let mut rows: Vec<_> = looks.iter().map(|path| look(&format!("/agent/{path}"))).collect();
+    rows.extend(OF_BOTH.map(look));
     for (at, (needs, id, spec)) in (1..).zip(specs()) {
         let body = json!({"workerId": at + 10, "taskId": format!("new-{id}"), "spec": spec});
         rows.push(row("POST", "/agent/worker/create", body, needs, "createWorker"));
@@ -109,49 +137,85 @@ async fn there(lab: &Lab, port: u16, path: &str, field: &str) -> Value {
 }
 
 /// Sends every row with every certificate that is not enough; nothing may change. Then each with one
-/// that is just enough. Gives how many requests were answered with 403.
-async fn hold_the_door(lab: &Lab, port: u16, rows: &[Row], what_is_there: (&str, &str)) -> usize {
+/// that is just enough. All that is described is tried, and all answers are as described. Gives how many requests were
+/// answered with 403.
+async fn hold_the_door(
+    lab: &Lab,
+    (kind, port): (Kind, u16),
+    rows: &[Row],
+    what_is_there: (&str, &str),
+) -> usize {
+    let document = document(kind);
+    let described: BTreeSet<_> =
+        operations(&document).map(|(method, path, _)| format!("{} {path}", method.to_uppercase())).collect();
+    assert_eq!(rows.iter().map(|row| row.label(&document)).collect::<BTreeSet<_>>(), described);
     let (path, field) = what_is_there;
     let before = there(lab, port, path, field).await;
     assert_eq!(before.as_object().unwrap().len(), 3, "{before}");
     let mut denied = 0;
-    for Row { method, path, body, needs, .. } in rows {
-        let text = request(method, path, body);
-        let outsiders = [
-            (None, "certificate required"),
-            (Some("foreign"), "unknown ca"),
-            (Some("expired"), "certificate expired"),
-            (Some("agent"), "unsupported certificate"),
-        ];
-        for (who, alert) in outsiders {
-            match lab.send(port, who, &text).await {
-                Outcome::Refused(why) => assert!(why.contains(alert), "{method} {path} as {who:?}: {why}"),
-                answer => panic!("{method} {path} as {who:?}: {answer:?}"),
-            }
-        }
+    let mut forbidden = BTreeSet::new();
+    for row in rows {
+        outsiders_are_kept_out(lab, &document, port, row).await;
+        let Row { method, path, body, needs, .. } = row;
+        let (text, label) = (request(method, path, body), row.label(&document));
         let roles = [Role::Observe, Role::Load, Role::Fault, Role::Exec, Role::Coordinator];
-        for role in roles.into_iter().filter(|role| !role.covers(*needs)) {
-            let Outcome::Answer(403, said) = lab.send(port, Some(role.name()), &text).await else {
-                panic!("{method} {path} as {role}: not refused");
-            };
-            assert!(
-                said.contains(&format!(" takes role {needs}, and \\\"{role}\\\" has role {role}"))
-                // Before the body is read the class is not known: load is the least of all.
-                || (role < Role::Load && said.contains(" takes role load, and ")),
-                "{method} {path}: {said}"
+        // Whoever may ask may not do so in the name of a coordinator.
+        let term = text.replacen("\r\n", "\r\nTrogdor-Term: 9\r\n", 1);
+        let terms = roles.into_iter().filter(|role| *role != Role::Coordinator).map(|role| (role, &term));
+        let plain = roles.into_iter().filter(|role| !role.covers(*needs)).map(|role| (role, &text));
+        for (role, text) in plain.chain(terms) {
+            let answer = lab.ask(port, Some(role.name()), text).await.unwrap();
+            assert_eq!(
+                as_described(&document, &label, &answer),
+                "403",
+                "{method} {path} as {role}: {answer}"
             );
+            let is_told =
+                |needs| answer.contains(&format!(" takes role {needs}, and \\\"{role}\\\" has role {role}"));
+            let why = match (role.covers(*needs), role < Role::Load) {
+                (true, _) => is_told(Role::Coordinator),
+                // Before the body is read the class is not known: load is the least of all.
+                (false, true) => is_told(*needs) || is_told(Role::Load),
+                // The term is seen before the body.
+                (false, false) => is_told(*needs) || (*text == term && is_told(Role::Coordinator)),
+            };
+            assert!(why, "{method} {path} as {role}: {answer}");
+            forbidden.insert(label.clone());
             denied += 1;
         }
     }
+    assert_eq!(forbidden, described, "all may answer 403, and do");
     assert_eq!(there(lab, port, path, field).await, before, "somebody did what they may not");
-    for Row { method, path, body, needs, .. } in rows {
-        let answer = lab.send(port, Some(needs.name()), &request(method, path, body)).await;
-        assert!(
-            matches!(answer, Outcome::Answer(200 | 404, _)),
-            "{method} {path} {body} as {needs}: {answer:?}"
-        );
+    for row in rows {
+        let Row { method, path, body, needs, .. } = row;
+        let answer = lab.ask(port, Some(needs.name()), &request(method, path, body)).await.unwrap();
+        let status = as_described(&document, &row.label(&document), &answer);
+        assert!(["200", "404"].contains(&status.as_str()), "{method} {path} {body} as {needs}: {answer}");
     }
     denied
+}
+
+/// Who has no certificate that is believed does not come as far as a request; who does not speak TLS is told so.
+async fn outsiders_are_kept_out(lab: &Lab, document: &Value, port: u16, row: &Row) {
+    let Row { method, path, body, .. } = row;
+    let outsiders = [
+        (None, "certificate required"),
+        (Some("foreign"), "unknown ca"),
+        (Some("expired"), "certificate expired"),
+        (Some("agent"), "unsupported certificate"),
+    ];
+    for (who, alert) in outsiders {
+        match lab.send(port, who, &request(method, path, body)).await {
+            Outcome::Refused(why) => assert!(why.contains(alert), "{method} {path} as {who:?}: {why}"),
+            answer => panic!("{method} {path} as {who:?}: {answer:?}"),
+        }
+    }
+    let (status, said) = http(&format!("127.0.0.1:{port}"), method, path, body).await;
+    assert!(status == 400 && said.contains("speaks TLS only"), "{method} {path} in plain: {status} {said}");
+    let error = validator(document, &json!({"$ref": "#/components/schemas/Error"}));
+    error
+        .validate(&serde_json::from_str(&said).unwrap())
+        .unwrap_or_else(|problem| panic!("{problem}: {said}"));
 }
 
 /// What the audit log says: a line per refusal, and one per change that was made.
@@ -200,7 +264,9 @@ async fn nobody_does_at_a_coordinator_what_their_certificate_does_not_allow() {
         );
     }
     let rows = coordinator_rows();
-    let denied = hold_the_door(&lab, coordinator.port, &rows, ("/coordinator/tasks", "tasks")).await;
+    let denied =
+        hold_the_door(&lab, (Kind::Coordinator, coordinator.port), &rows, ("/coordinator/tasks", "tasks"))
+            .await;
     check_audit(&std::fs::read_to_string(lab.path("audit")).unwrap(), &rows, denied);
 }
 
@@ -215,6 +281,14 @@ async fn nobody_does_at_an_agent_what_their_certificate_does_not_allow() {
         assert_eq!(answer, Outcome::Answer(200, "{}".into()));
     }
     let rows = agent_rows();
-    let denied = hold_the_door(&lab, agent.port, &rows, ("/agent/status", "workers")).await;
+    // It finds out first which faults its node can bear.
+    until_so("the agent is ready", async || {
+        matches!(
+            lab.send(agent.port, Some("observe"), &request("GET", "/readyz", "")).await,
+            Outcome::Answer(200, _)
+        )
+    })
+    .await;
+    let denied = hold_the_door(&lab, (Kind::Agent, agent.port), &rows, ("/agent/status", "workers")).await;
     check_audit(&std::fs::read_to_string(lab.path("audit")).unwrap(), &rows, denied);
 }

@@ -4,7 +4,7 @@
 pub mod tasks;
 mod waiting;
 
-pub use waiting::{until, until_so, until_task};
+pub use waiting::{ended, until, until_forgotten, until_so, until_task};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -12,9 +12,9 @@ use trogdor_bin::http::{AgentClient, ClientOptions, CoordinatorClient};
 use trogdor_core::api::{AgentApi as _, ApiError, CoordinatorApi as _};
 use trogdor_core::messages::{CreateTaskRequest, TasksRequest};
 use trogdor_core::noop::NO_OP;
-use trogdor_core::{Spec, TaskId, TaskState};
+use trogdor_core::{Spec, TaskId};
 
-use crate::support::{Daemon, LIMIT, TROGDOR, platform};
+use crate::support::{Daemon, LIMIT, TROGDOR, ended, platform, until_forgotten, until_so, until_task};
 
 const TASKS: usize = 10;
 /// About how long ten tasks take; the moment at which the coordinator is killed lies within.
@@ -108,15 +108,6 @@ async fn create(client: &CoordinatorClient, id: &str, spec: Spec) -> Result<(), 
     client.create_task(CreateTaskRequest { id: TaskId::from(id), spec }).await
 }
 
-async fn ended(client: &CoordinatorClient, id: &str) -> TaskState {
-    // Sooner than a wait for nothing ends: who waits is told.
-    const SOON: Duration = Duration::from_secs(20);
-    let waiting = client.await_task(TaskId::from(id), LIMIT);
-    let state = tokio::time::timeout(SOON, waiting).await.expect("it ends, and that is told").unwrap();
-    assert!(state.is_done(), "{id}: {state:?}");
-    state
-}
-
 /// Random numbers by a seed that is told: of moments, nothing more.
 struct Moments(u64);
 
@@ -175,7 +166,7 @@ async fn a_coordinator_that_is_killed_at_any_moment_loses_nothing_and_starts_not
             create(&client, &id, spec).await.unwrap();
         }
         for task in 0..TASKS {
-            let state = ended(&client, &format!("r{round}-{task}")).await;
+            let state = ended(&client, &TaskId::from(format!("r{round}-{task}").as_str())).await;
             assert_eq!(state.error(), None, "seed {seed}, round {round}, task {task}, killed at {moment:?}");
             assert_eq!(
                 state.status(),
@@ -193,23 +184,12 @@ async fn a_coordinator_that_is_killed_at_any_moment_loses_nothing_and_starts_not
     assert!(tasks.values().all(|state| state.is_done() && state.error().is_none()));
     for agent in &lab.agents {
         let agent = AgentClient::new(&agent.target(), ClientOptions::once());
-        until_empty(&agent).await;
+        until_forgotten(&agent).await;
     }
 }
 
-/// Until results that are stored are removed from the agent.
-async fn until_empty(agent: &AgentClient) {
-    let looking = async { while !agent.status().await.unwrap().workers.is_empty() {} };
-    tokio::time::timeout(LIMIT, looking).await.expect("they are removed");
-}
-
-async fn until_running(client: &CoordinatorClient, id: &str, status: &Value) {
-    let looking = async {
-        while client.await_task(TaskId::from(id), Duration::from_millis(20)).await.unwrap().status() != status
-        {
-        }
-    };
-    tokio::time::timeout(LIMIT, looking).await.expect("it runs");
+async fn until_running(client: &CoordinatorClient, id: &TaskId, status: &Value) {
+    until_task(client, id, |state| state.status() == status).await;
 }
 
 const LONG: &str = "echo '{\"status\":1}'; sleep 60";
@@ -221,17 +201,17 @@ async fn an_agent_that_is_killed_tells_of_the_interruption_and_runs_nothing_agai
     let begun = lab.folder.path().join("begun");
     let script = format!("echo x >> {}; {LONG}", begun.display());
     create(&client, "foo", external("a", &script)).await.unwrap();
-    until_running(&client, "foo", &json!(1)).await;
+    until_running(&client, &"foo".into(), &json!(1)).await;
     let (config, port) = (lab.config(), lab.agents[0].port.to_string());
     lab.agents.remove(0).kill().await;
     let state = lab.folder.path().join("a").display().to_string();
     let agent = Daemon::start("agent", &config, "a", &["--port", &port, "--state-dir", &state]).await;
-    let error = ended(&client, "foo").await.error().unwrap().to_owned();
+    let error = ended(&client, &"foo".into()).await.error().unwrap().to_owned();
     assert!(error.starts_with("the worker was interrupted: its agent ended while it was there"), "{error}");
     assert_eq!(std::fs::read_to_string(&begun).unwrap(), "x\n");
     // With the coordinator's knowledge the agent may forget it.
     let agent = AgentClient::new(&agent.target(), ClientOptions::once());
-    until_empty(&agent).await;
+    until_forgotten(&agent).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -243,9 +223,9 @@ async fn an_agent_that_is_away_for_its_lease_makes_errors_that_say_so() {
         Daemon::start("coordinator", &config, "a", &["--port", "0", "--agent-lease", "1"]).await;
     let client = client(&coordinator);
     create(&client, "foo", external("a", LONG)).await.unwrap();
-    until_running(&client, "foo", &json!(1)).await;
+    until_running(&client, &"foo".into(), &json!(1)).await;
     lab.agents.remove(0).kill().await;
-    let error = ended(&client, "foo").await.error().unwrap().to_owned();
+    let error = ended(&client, &"foo".into()).await.error().unwrap().to_owned();
     assert!(error.starts_with("contact with the agent on node \"a\" was lost for 1 s"), "{error}");
     assert!(error.ends_with("the outcome of the worker is unknown"), "{error}");
 }
@@ -255,20 +235,18 @@ async fn of_two_coordinators_the_older_is_refused_and_says_so() {
     let lab = Lab::start().await;
     let older = lab.client();
     create(&older, "foo", external("a", "echo '{\"status\":1}'")).await.unwrap();
-    ended(&older, "foo").await;
+    ended(&older, &"foo".into()).await;
     let newer = Daemon::start("coordinator", &lab.config(), "a", &["--port", "0"]).await;
     let newer = client(&newer);
     create(&newer, "bar", external("a", "echo '{\"status\":2}'")).await.unwrap();
-    assert_eq!(ended(&newer, "bar").await.error(), None);
-    let refused = async {
-        loop {
-            let nodes = older.nodes().await.unwrap().nodes;
-            if nodes["a"].reachable == Some(false) {
-                return nodes["a"].error.clone();
-            }
-        }
-    };
-    let error = tokio::time::timeout(LIMIT, refused).await.unwrap();
+    assert_eq!(ended(&newer, &"bar".into()).await.error(), None);
+    let mut error = String::new();
+    until_so("the older one is refused", async || {
+        let node = older.nodes().await.unwrap().nodes.remove("a").unwrap();
+        error = node.error;
+        node.reachable == Some(false)
+    })
+    .await;
     assert!(error.contains("the agent obeys a later coordinator"), "{error}");
     // Who is no coordinator of ours is obeyed as ever.
     AgentClient::new(&lab.agents[0].target(), ClientOptions::once()).status().await.unwrap();
@@ -324,6 +302,28 @@ async fn a_state_that_is_in_use_or_damaged_or_newer_is_refused_and_left_alone() 
         assert_eq!(std::fs::read(&copy).unwrap(), damaged, "as it was found");
         std::fs::remove_file(copy).unwrap();
     }
+
+    std::fs::write(&file, &good).unwrap();
+    let table: redb::TableDefinition<&str, i64> = redb::TableDefinition::new("numbers");
+    let database = redb::Database::open(&file).unwrap();
+    let write = database.begin_write().unwrap();
+    write.open_table(table).unwrap().insert("format", 99).unwrap();
+    write.commit().unwrap();
+    drop(database);
+    let newer = std::fs::read(&file).unwrap();
+    // However often it is tried, there is one copy.
+    for _ in 0..2 {
+        let error = refusal(&lab, &state).await;
+        assert!(error.contains("was written by a newer trogdor (format 99, this one reads 1)"), "{error}");
+        assert!(error.contains("Use that program, or another --state-dir"), "{error}");
+        let copies: Vec<_> = files(&state).into_iter().filter(|name| name != "coordinator.redb").collect();
+        assert_eq!(copies.len(), 1, "{copies:?}");
+        let copy = state.join(&copies[0]);
+        assert!(copies[0].contains("newer") && error.contains(&copy.display().to_string()), "{error}");
+        assert!(std::fs::read(&copy).unwrap() == newer, "as it was found");
+    }
+    assert!(std::fs::read(&file).unwrap() == newer, "left alone");
+
     std::fs::write(&file, &good).unwrap();
     lab.start_coordinator().await;
     let task = Spec::from(json!({"class": NO_OP, "startMs": 0, "durationMs": 1}));

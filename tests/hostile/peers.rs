@@ -97,13 +97,23 @@ fn check(took: &[Duration]) {
     assert!(slow * 20 <= took.len() + 20, "{slow} of {} took more than {AT_ONCE:?}: {took:?}", took.len());
 }
 
-/// Raises this process's limit of open files, and tells how many of this many connections it bears.
-pub fn connections(wanted: usize) -> usize {
+/// How many connections a daemon has places for (`docs/operations.md`).
+const PLACES: usize = 4096;
+
+/// Raises this process's limit of open files, and tells how many of this many connections it bears, beside so many
+/// more. They are more than a daemon has places for: with fewer it would be tried with nothing.
+pub fn connections(wanted: usize, more: usize) -> usize {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
     // The rest is for the other tests.
-    let possible = usize::try_from(hard).unwrap_or(usize::MAX).saturating_sub(2000).min(wanted);
+    let possible = usize::try_from(hard).unwrap_or(usize::MAX).saturating_sub(2000 + more).min(wanted);
     eprintln!("{possible} of {wanted} connections, by a hard limit of {hard} open files");
+    assert!(
+        possible > PLACES,
+        "a daemon has {PLACES} places, and only {possible} connections are possible here: raise the hard limit of open \
+         files, which is {hard} (ulimit -Hn {})",
+        2000 + more + wanted
+    );
     possible
 }
 

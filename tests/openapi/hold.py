@@ -22,9 +22,9 @@ import rows
 ELSEWHERE = {"403", "408", "413", "500", "503"}
 # What is asked for by rows alone: it ends the daemon, or never ends itself.
 BY_HAND = ["/agent/shutdown", "/coordinator/shutdown", "/coordinator/events"]
-# Whose bodies the checks of this file judge.
 # Headers that are whole numbers.
 NUMBERS = ("trogdor-term", "trogdor-run-ms", "trogdor-agent-start-ms")
+# Whose bodies the checks of this file judge.
 CREATING = {"POST /agent/worker/create", "POST /coordinator/task/create"}
 # Classes whose generators make up most of all requests: both daemons read them in one way, so agents are asked alone.
 AT_AGENTS = ("ProduceBench", "ConfigurableProducer", "SustainedConnection", "RoundTripWorkload", "ShareRoundTripWorkload")

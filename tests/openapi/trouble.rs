@@ -16,7 +16,7 @@ use trogdor_bin::observe::{AgentObserver, CoordinatorObserver};
 use trogdor_core::noop::CATALOG;
 use trogdor_core::{Catalog, Cluster};
 
-use super::{document, operations, validator};
+use super::{as_described, document, operations};
 use crate::support::LIMIT;
 
 /// Longest body here, bytes: longer than any valid one.
@@ -71,7 +71,7 @@ impl Held {
 
     /// Sends a head that promises so many bytes, and some; the answer must be as described. Gives its status.
     async fn ask(&mut self, label: &str, path: &str, promised: usize, sent: &str) -> String {
-        let (method, template) = label.split_once(' ').unwrap();
+        let (method, _) = label.split_once(' ').unwrap();
         let mut stream = TcpStream::connect(&self.target).await.unwrap();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n\
@@ -80,30 +80,7 @@ impl Held {
         stream.write_all(head.as_bytes()).await.unwrap();
         let mut answer = String::new();
         tokio::time::timeout(LIMIT, stream.read_to_string(&mut answer)).await.expect("an answer").unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-        let status = head.split(' ').nth(1).unwrap().to_owned();
-        let operation = &self.document["paths"][template][method.to_lowercase()];
-        let mut described = &operation["responses"][&status];
-        if let Some(named) = described["$ref"].as_str() {
-            described = self.document.pointer(named.trim_start_matches('#')).unwrap();
-        }
-        let content = described["content"].as_object();
-        let (media_type, content) = content
-            .and_then(|content| content.iter().next())
-            .unwrap_or_else(|| panic!("{label} gave {status}, which is not described: {answer}"));
-        let found = head
-            .lines()
-            .find_map(|line| line.to_lowercase().strip_prefix("content-type: ").map(str::to_owned));
-        let found = found.unwrap();
-        let is_of_type = media_type == "text/*" || found.split(';').next() == Some(media_type);
-        assert!(is_of_type, "{label} {status}: {found} instead of {media_type}");
-        let value = match media_type.as_str() {
-            "application/json" => serde_json::from_str(body).unwrap(),
-            _ => Value::from(body),
-        };
-        let problems = validator(&self.document, &content["schema"]);
-        let problems: Vec<_> = problems.iter_errors(&value).map(|problem| problem.to_string()).collect();
-        assert!(problems.is_empty(), "{label} {status}: {problems:?} {body}");
+        let status = as_described(&self.document, label, &answer);
         self.seen.insert((label.to_owned(), status.clone()));
         status
     }

@@ -1,7 +1,7 @@
 //! An authority with one certificate for every role, one of another authority, and one that is over;
 //! and a client that is not ours (OpenSSL's), so that a refusal is seen as anybody would see it.
 
-use std::io::{Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -75,6 +75,17 @@ impl Lab {
 
     /// One request over TLS, with this certificate or none.
     pub async fn send(&self, port: u16, who: Option<&str>, request: &str) -> Outcome {
+        match self.ask(port, who, request).await {
+            Ok(answer) => {
+                let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+                Outcome::Answer(head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+            }
+            Err(why) => Outcome::Refused(why),
+        }
+    }
+
+    /// The same: the whole answer, or why there is none.
+    pub async fn ask(&self, port: u16, who: Option<&str>, request: &str) -> Result<String, String> {
         let mut tls = SslConnector::builder(SslMethod::tls_client()).unwrap();
         tls.set_ca_file(self.folder.path().join("ca/ca.pem")).unwrap();
         if let Some(who) = who {
@@ -86,22 +97,35 @@ impl Lab {
     }
 }
 
-fn exchange(tls: &SslConnector, port: u16, request: &str) -> Outcome {
+fn exchange(tls: &SslConnector, port: u16, request: &str) -> Result<String, String> {
     let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    let mut answer = String::new();
+    let mut answer = Vec::new();
     let exchanged = match tls.connect("localhost", stream) {
         Err(error) => Err(error.to_string()),
         Ok(mut stream) => stream
             .write_all(request.as_bytes())
-            .and_then(|()| stream.read_to_string(&mut answer).map(drop))
+            .and_then(|()| read(&mut stream, &mut answer))
             .map_err(|error| error.to_string()),
     };
-    match answer.split_once("\r\n\r\n") {
-        Some((head, body)) => {
-            Outcome::Answer(head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    let answer = String::from_utf8(answer).unwrap();
+    if answer.contains("\r\n\r\n") {
+        return Ok(answer);
+    }
+    Err(exchanged.expect_err("an answer or an error"))
+}
+
+/// Reads an answer to its end, and a feed, which has none, to its first event.
+fn read(stream: &mut impl io::Read, answer: &mut Vec<u8>) -> io::Result<()> {
+    let has = |answer: &[u8], words: &[u8]| answer.windows(words.len()).any(|part| part == words);
+    let mut part = [0; 1 << 14];
+    loop {
+        let len = stream.read(&mut part)?;
+        answer.extend_from_slice(&part[..len]);
+        let is_feed = has(&answer[..answer.len().min(1000)], b"text/event-stream");
+        if len == 0 || (is_feed && has(answer, b"data: ")) {
+            return Ok(());
         }
-        None => Outcome::Refused(exchanged.expect_err("an answer or an error")),
     }
 }
 

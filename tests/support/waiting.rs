@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use trogdor_bin::http::CoordinatorClient;
-use trogdor_core::api::CoordinatorApi as _;
+use trogdor_bin::http::{AgentClient, CoordinatorClient};
+use trogdor_core::api::{AgentApi as _, CoordinatorApi as _};
 use trogdor_core::{Cluster, TaskId, TaskState};
 
 use super::LIMIT;
@@ -63,4 +63,22 @@ pub async fn until_task(
     };
     let found = tokio::time::timeout(LIMIT, looking).await;
     found.unwrap_or_else(|_| panic!("it does not come to that: {last:?}"))
+}
+
+/// Waits for the end of a task at a coordinator of ours, which tells it to whoever waits: sooner than a wait for nothing
+/// ends.
+pub async fn ended(coordinator: &CoordinatorClient, id: &TaskId) -> TaskState {
+    const SOON: Duration = Duration::from_secs(20);
+    let waiting = tokio::time::timeout(SOON, coordinator.await_task(id.clone(), LIMIT)).await;
+    let Ok(state) = waiting else {
+        panic!("nobody told of an end of {id}: {:?}", coordinator.task(id.clone()).await);
+    };
+    let state = state.unwrap();
+    assert!(state.is_done(), "{id}: {state:?}");
+    state
+}
+
+/// Waits until an agent remembers no worker: the coordinator has stored their results, and removes them.
+pub async fn until_forgotten(agent: &AgentClient) {
+    until_so("workers are removed", async || agent.status().await.unwrap().workers.is_empty()).await;
 }
