@@ -14,7 +14,7 @@ use trogdor_core::{Spec, TaskId, WorkerId, WorkerState};
 use trogdor_lab::{JavaTrogdor, Kafka, free_port};
 
 use crate::faults::space::{Inmate, Space};
-use crate::support::{Daemon, TROGDOR, all_done, platform, stderr, stdout, trogdor, until_so};
+use crate::support::{Daemon, TROGDOR, all_done, kafka, platform, stderr, stdout, trogdor, until_so};
 
 /// Where the file system is mounted; set for the run inside.
 const MOUNT: &str = "TEST_FAULT_FS";
@@ -29,8 +29,13 @@ fn a_broker_meets_a_slow_a_full_and_a_broken_disk_and_loses_nothing() {
     runtime.unwrap().block_on(inside(mount.into()));
 }
 
-/// Mounts the file system in a space and runs this test in there.
+/// Fetches what the run inside needs, which has no network, mounts the file system in a space and runs this test in there.
 fn outside() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.unwrap().block_on(async {
+        JavaTrogdor::fetch().await.unwrap();
+        kafka().await;
+    });
     let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     let before = mounts();
     let space = Space::new().unwrap();
