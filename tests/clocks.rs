@@ -7,8 +7,8 @@ use tokio::process::Command;
 
 use crate::support::{Daemon, TROGDOR, all_done, kafka, paced_spec, platform, stdout, topic, trogdor};
 
-/// Shifts the wall clock of a process, and its waits until a time by that clock, by SHIFT_S seconds. The usual library for this, libfaketime, allocates where it begins, and
-/// waits for the program's allocator, which waits for the clock.
+/// Shifts the wall clock of a process, and its waits until a time by that clock, by SHIFT_S seconds. The usual library for this,
+/// libfaketime, allocates where it begins, and waits for the program's allocator, which waits for the clock.
 const SHIFTED: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
