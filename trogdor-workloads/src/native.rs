@@ -1,6 +1,7 @@
 //! Calls into librdkafka that the binding does not offer in the form needed here. All `unsafe` of
 //! the client code is in this module.
 
+mod answers;
 mod asking;
 mod batches;
 mod bell;
@@ -11,6 +12,8 @@ mod log_ends;
 mod queue;
 mod raw;
 mod reader;
+#[cfg(test)]
+mod scripted_broker;
 mod settings;
 mod topic;
 

@@ -81,7 +81,7 @@ const FIELDS: &[Field] = &[
         .unit("connections"),
     Field::new("consumerConnectionCount", Json::Int, "0", "how many look for a record per period")
         .unit("connections"),
-    Field::new("metadataConnectionCount", Json::Int, "0", "how many ask for the cluster's nodes per period")
+    Field::new("metadataConnectionCount", Json::Int, "0", "how many ask for metadata per period")
         .unit("connections"),
     Field::new("topicName", Json::Text, "", "a topic that exists; required with producers or consumers"),
     Field::new("numThreads", Json::Int, "1", "how many use the connections; less than 1 means 1")
@@ -133,7 +133,7 @@ pub struct SustainedConnectionSpec {
     pub producer_connection_count: i32,
     /// Connections that look for a record per period.
     pub consumer_connection_count: i32,
-    /// Connections that ask for the cluster's nodes per period.
+    /// Connections that ask for metadata per period.
     pub metadata_connection_count: i32,
     /// A topic that exists. Required with producers or consumers.
     #[serde(skip_serializing_if = "String::is_empty")]

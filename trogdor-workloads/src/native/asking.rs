@@ -3,7 +3,7 @@
 
 #![expect(unsafe_code, reason = "calls of the C interface")]
 
-use std::ptr;
+use std::thread;
 use std::time::Duration;
 
 use rdkafka::bindings::*;
@@ -12,27 +12,28 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaType;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::answers::{Answers, with_options};
 use super::event::{self, Event};
-use super::queue::Queue;
 use super::raw;
 use crate::client_config::Translated;
 use crate::kafka::{client_config, refusal};
-
-/// librdkafka takes no longer limits.
-const LIMIT_MAX_MS: u128 = 3_600_000;
 
 /// A client and its answers.
 ///
 /// # Invariant
 /// **No handle outlives the client.** The queue is dropped before it, and the client's end drops what
 /// was asked and not answered.
-pub(crate) struct Asking<C: ClientContext> {
+pub(crate) struct Asking<C: ClientContext + 'static> {
+    open: Option<Open<C>>,
+}
+
+struct Open<C: ClientContext> {
     // Dropped in this order, see the invariant.
-    answers: Queue,
+    answers: Answers,
     client: Client<C>,
 }
 
-impl<C: ClientContext> Asking<C> {
+impl<C: ClientContext + 'static> Asking<C> {
     /// Makes a client; it connects when it is used.
     ///
     /// # Errors
@@ -46,29 +47,30 @@ impl<C: ClientContext> Asking<C> {
         if let Some(credentials) = &translated.ours.sasl_credentials {
             super::set_credentials(&client, credentials)?;
         }
-        // SAFETY: the handle is valid as long as the client; the queue is ours, and dropped before the
-        // client is.
-        let answers = unsafe { Queue::own(rd_kafka_queue_new(client.native_ptr())) };
-        Ok(Asking { answers: answers.expect("a queue can always be made"), client })
+        Ok(Asking { open: Some(Open { answers: Answers::to(&client), client }) })
+    }
+
+    fn open(&self) -> &Open<C> {
+        self.open.as_ref().expect("it is open until it is dropped")
     }
 
     /// The client's context.
     pub(crate) fn context(&self) -> &C {
-        self.client.context()
+        self.client().context()
     }
 
     pub(super) fn client(&self) -> &Client<C> {
-        &self.client
+        &self.open().client
     }
 
-    /// Asks for the cluster's nodes; the answer is their number. A broker answers each time.
-    pub(crate) fn ask_nodes(&self, limit: Duration) {
-        let api = rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECLUSTER;
-        with_options(&self.client, api, limit, |options| {
-            // SAFETY: client, options and queue are valid; the call copies the options and holds the
-            // queue by a reference of its own.
-            unsafe { rd_kafka_DescribeCluster(self.client.native_ptr(), options, self.answers.as_ptr()) }
-        });
+    /// Asks the controller for the metadata of a topic; the answer is 0, whether there is such a topic or not. A broker answers each
+    /// time.
+    ///
+    /// # Errors
+    /// A name that cannot be one.
+    pub(crate) fn ask_topic(&self, topic: &str, limit: Duration) -> Result<(), String> {
+        let Open { client, answers } = self.open();
+        answers.ask_topics(client, [topic].into_iter(), None, limit)
     }
 
     /// Asks the leader of a partition where it begins or ends; the answer is the offset of the first
@@ -86,43 +88,37 @@ impl<C: ClientContext> Asking<C> {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, which).map_err(|error| error.to_string())?;
         let api = rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS;
-        with_options(&self.client, api, limit, |options| {
-            let queue = self.answers.as_ptr();
-            // SAFETY: as in `ask_nodes`; the list is valid and copied by the call.
-            unsafe { rd_kafka_ListOffsets(self.client.native_ptr(), list.ptr(), options, queue) }
+        let Open { client, answers } = self.open();
+        with_options(client, api, limit, |options| {
+            // SAFETY: client, options and queue are valid, and so is the list; the call copies list and options, and holds the
+            // queue by a reference of its own.
+            unsafe { rd_kafka_ListOffsets(client.native_ptr(), list.ptr(), options, answers.as_ptr()) }
         });
         Ok(())
     }
 
     /// Passes the client's errors and log lines on to its context.
     pub(crate) fn serve(&self) {
-        event::serve(&self.client);
+        event::serve(self.client());
     }
 
     /// Waits for the next answer, at most this long (whole milliseconds), and passes the client's
     /// errors and log lines on to its context.
     pub(crate) fn answer(&self, wait: Duration) -> Option<Result<i64, String>> {
-        let event = Event::poll(&self.answers, i32::try_from(wait.as_millis()).unwrap_or(i32::MAX));
+        let event = self.open().answers.next(i32::try_from(wait.as_millis()).unwrap_or(i32::MAX));
         self.serve();
         event.map(|event| answer(&event))
     }
 }
 
-/// Asks something with options that bound the time.
-pub(super) fn with_options<C: ClientContext>(
-    client: &Client<C>,
-    api: rd_kafka_admin_op_t,
-    limit: Duration,
-    ask: impl FnOnce(*mut rd_kafka_AdminOptions_t),
-) {
-    let limit_ms = limit.as_millis().clamp(1, LIMIT_MAX_MS) as i32;
-    // SAFETY: the options are ours from the first call to the last; a limit in that range is never
-    // refused, so there is no text to be written.
-    unsafe {
-        let options = rd_kafka_AdminOptions_new(client.native_ptr(), api);
-        rd_kafka_AdminOptions_set_request_timeout(options, limit_ms, ptr::null_mut(), 0);
-        ask(options);
-        rd_kafka_AdminOptions_destroy(options);
+impl<C: ClientContext + 'static> Drop for Asking<C> {
+    /// A client whose answers have to be waited for ends on a thread of its own: a broker that is frozen holds nobody up.
+    fn drop(&mut self) {
+        let open = self.open.take();
+        if open.as_ref().is_some_and(|open| open.answers.are_awaited()) {
+            // Where there is no thread for it, it is waited for here.
+            let _ = thread::Builder::new().name("client-end".to_owned()).spawn(move || drop(open));
+        }
     }
 }
 
@@ -130,20 +126,8 @@ fn answer(event: &Event) -> Result<i64, String> {
     event.check()?;
     match event.kind() {
         RD_KAFKA_EVENT_LISTOFFSETS_RESULT => end(event),
-        _ => Ok(nodes(event)),
+        _ => Ok(0),
     }
-}
-
-fn nodes(event: &Event) -> i64 {
-    let mut count = 0;
-    // SAFETY: the event is valid; what is not null is a result that lives as long as it does.
-    unsafe {
-        let result = rd_kafka_event_DescribeCluster_result(event.as_ptr());
-        if !result.is_null() {
-            rd_kafka_DescribeCluster_result_nodes(result, &mut count);
-        }
-    }
-    count as i64
 }
 
 /// One partition was asked about.

@@ -5,8 +5,8 @@
 #![expect(unsafe_code, reason = "calls of the C interface")]
 
 use std::collections::BTreeMap;
-use std::ffi::{CStr, CString};
-use std::ptr::{self, NonNull};
+use std::ffi::CStr;
+use std::ptr::NonNull;
 use std::slice;
 use std::time::Duration;
 
@@ -16,15 +16,15 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::asking::with_options;
+use super::answers::{Answers, with_options};
 use super::event::Event;
-use super::queue::Queue;
 use super::raw;
 
-/// A client's questions about ends, and the answers. What is not answered when this is dropped is answered to nobody.
+/// A client's questions about ends, and the answers. Ends that are not told when this is dropped are told to nobody; for topics that
+/// are not told it waits then, at most for the time that the question has.
 pub(crate) struct LogEnds<'c, C: ClientContext> {
     // Dropped before the client, which is borrowed.
-    answers: Queue,
+    answers: Answers,
     client: &'c Client<C>,
 }
 
@@ -57,9 +57,7 @@ pub(crate) struct LogEnd {
 
 impl<'c, C: ClientContext> LogEnds<'c, C> {
     pub(crate) fn new(client: &'c Client<C>) -> LogEnds<'c, C> {
-        // SAFETY: the handle is valid as long as the client, which is borrowed for longer than the queue lives.
-        let answers = unsafe { Queue::own(rd_kafka_queue_new(client.native_ptr())) };
-        LogEnds { answers: answers.expect("a queue can always be made"), client }
+        LogEnds { answers: Answers::to(client), client }
     }
 
     /// A broker that leads a partition of the topic, which is one that answers. Blocks for at most this long.
@@ -87,23 +85,7 @@ impl<'c, C: ClientContext> LogEnds<'c, C> {
         broker: i32,
         limit: Duration,
     ) -> Result<(), String> {
-        let name = |name: &str| CString::new(name).map_err(|_| format!("{name:?} is no name of a topic"));
-        let names = names.map(name).collect::<Result<Vec<_>, _>>()?;
-        let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
-        let api = rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
-        with_options(self.client, api, limit, |options| {
-            // SAFETY: the options are valid and not shared; a number of a broker is not refused, so there is no text to be
-            // written. The names end with NUL and outlive the call that copies them; the collection is ours until it is
-            // destroyed, and copied by the question. Client, options and queue are valid; the question holds the
-            // queue by a reference of its own.
-            unsafe {
-                rd_kafka_AdminOptions_set_broker(options, broker, ptr::null_mut(), 0);
-                let topics = rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
-                rd_kafka_DescribeTopics(self.client.native_ptr(), topics, options, self.answers.as_ptr());
-                rd_kafka_TopicCollection_destroy(topics);
-            }
-        });
-        Ok(())
+        self.answers.ask_topics(self.client, names, Some(broker), limit)
     }
 
     /// Asks the leaders of partitions, each named once, where their logs end.
@@ -119,7 +101,8 @@ impl<'c, C: ClientContext> LogEnds<'c, C> {
         let api = rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS;
         with_options(self.client, api, limit, |options| {
             let queue = self.answers.as_ptr();
-            // SAFETY: as in `ask_topics`; the list is valid and copied by the call.
+            // SAFETY: client, options and queue are valid, and so is the list; the call copies list and options, and holds the
+            // queue by a reference of its own.
             unsafe { rd_kafka_ListOffsets(self.client.native_ptr(), list.ptr(), options, queue) }
         });
         Ok(())
@@ -127,7 +110,7 @@ impl<'c, C: ClientContext> LogEnds<'c, C> {
 
     /// Waits for the next answer, at most this long (whole milliseconds).
     pub(crate) fn answer(&self, wait: Duration) -> Option<Result<Answer, String>> {
-        let event = Event::poll(&self.answers, i32::try_from(wait.as_millis()).unwrap_or(i32::MAX))?;
+        let event = self.answers.next(i32::try_from(wait.as_millis()).unwrap_or(i32::MAX))?;
         Some(event.check().map(|()| match event.kind() {
             RD_KAFKA_EVENT_LISTOFFSETS_RESULT => Answer::Ends(ends(&event)),
             _ => Answer::Topics(topics(&event)),

@@ -23,7 +23,7 @@ use crate::client_config::Translated;
 /// # Invariant
 /// **No handle outlives the client.** Messages, queue and topic are dropped before it, and reading has
 /// ended before that.
-pub(crate) struct PartitionReader<C: ClientContext> {
+pub(crate) struct PartitionReader<C: ClientContext + 'static> {
     // Dropped in this order, see the invariant.
     messages: Messages,
     records: Queue,
@@ -33,7 +33,7 @@ pub(crate) struct PartitionReader<C: ClientContext> {
     is_reading: bool,
 }
 
-impl<C: ClientContext> PartitionReader<C> {
+impl<C: ClientContext + 'static> PartitionReader<C> {
     /// Makes a consumer; it connects when it is used.
     ///
     /// # Errors
@@ -109,7 +109,7 @@ impl<C: ClientContext> PartitionReader<C> {
     }
 }
 
-impl<C: ClientContext> Drop for PartitionReader<C> {
+impl<C: ClientContext + 'static> Drop for PartitionReader<C> {
     fn drop(&mut self) {
         self.end();
     }

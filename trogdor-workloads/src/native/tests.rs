@@ -4,10 +4,12 @@
 use std::sync::Arc;
 
 use rdkafka::mocking::MockCluster;
+use rdkafka::producer::Producer as _;
 use rdkafka::producer::{BaseProducer, DefaultProducerContext, DeliveryResult, ProducerContext};
 use rdkafka::types::RDKafkaType;
 use rdkafka::{ClientContext, Offset};
 
+use super::scripted_broker::starting_broker;
 use super::*;
 use crate::client_config::{JavaProperties, Role, Translated, translate};
 use crate::clock::Stopwatch;
@@ -15,6 +17,9 @@ use crate::kafka::{ClientLog, client_config};
 
 const TOPIC: &str = "foo";
 const LIMIT: Duration = Duration::from_secs(60);
+const ROUNDS: u64 = 300;
+/// Longer than the mock broker takes for an answer.
+const SPREAD_NS: u64 = 1_000_000;
 const STEP: Duration = Duration::from_millis(50);
 
 type Mock = MockCluster<'static, DefaultProducerContext>;
@@ -187,10 +192,42 @@ fn a_question_that_is_not_answered_ends_with_its_client() {
     assert_eq!(until(|| asking.answer(STEP)), Ok(0));
     mock.broker_round_trip_time(1, Duration::from_secs(3600)).unwrap();
     asking.ask_offset(TOPIC, 0, Offset::Beginning, LIMIT).unwrap();
-    asking.ask_nodes(LIMIT);
+    asking.ask_topic(TOPIC, LIMIT).unwrap();
     let watch = Stopwatch::start();
     drop(asking);
     assert!(watch.elapsed_ns() < LIMIT.as_nanos() as u64 / 2);
+}
+
+/// Whoever breaks this sees no test that fails: the process is aborted.
+#[test]
+fn metadata_that_comes_while_a_client_ends_harms_nobody() {
+    let mock = mock();
+    for round in 0..ROUNDS {
+        let producer = producer(&mock, None);
+        let ends = LogEnds::new(producer.client());
+        // So that the next question is sent at once.
+        let broker = ends.leader(TOPIC, LIMIT).unwrap();
+        ends.ask_topics([TOPIC].into_iter(), broker, LIMIT).unwrap();
+        assert!(until(|| ends.answer(STEP)).is_ok());
+        ends.ask_topics([TOPIC].into_iter(), broker, LIMIT).unwrap();
+        let watch = Stopwatch::start();
+        while watch.elapsed_ns() < round * SPREAD_NS / ROUNDS {
+            std::hint::spin_loop();
+        }
+        drop(ends);
+        drop(producer);
+    }
+}
+
+/// Here, too.
+#[test]
+fn a_broker_that_knows_of_no_brokers_yet_can_be_asked_for_a_topic() {
+    let bootstrap = starting_broker();
+    let java = JavaProperties::from_iter([("bootstrap.servers".to_owned(), bootstrap)]);
+    let settings = translate(&java, Role::Admin, 1).unwrap();
+    let asking = Asking::new(&settings, RDKafkaType::RD_KAFKA_PRODUCER, ClientLog).unwrap();
+    asking.ask_topic(TOPIC, LIMIT).unwrap();
+    assert_eq!(until(|| asking.answer(STEP)), Ok(0));
 }
 
 #[test]

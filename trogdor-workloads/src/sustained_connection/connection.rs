@@ -123,7 +123,9 @@ impl Connection {
         shuffle(&mut partitions, &mut self.random);
         let partition = partitions.first().copied();
         Ok(match (kind, partition) {
-            (Kind::Metadata, _) => Client::Metadata(Box::new(Metadata::open(&settings, watch)?)),
+            (Kind::Metadata, _) => {
+                Client::Metadata(Box::new(Metadata::open(&settings, &spec.topic_name, watch)?))
+            }
             (_, None) => return Err("the topic has no partitions".to_owned()),
             (Kind::Producer, Some(_)) => {
                 Client::Producer(Box::new(Producer::open(settings, &spec.topic_name, partitions, watch)?))
